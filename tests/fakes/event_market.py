@@ -101,7 +101,7 @@ class JudgedMarket:
 
     def direction(self, score: Floats) -> Mean:
         """AUC of a score among the events that hit a barrier."""
-        return auc(score[self.hit], self.trades.target[self.hit], self.trades.session[self.hit])
+        return auc(score[self.hit], self.trades.target[self.hit], self.trades.session[self.hit], self.trades.ends[self.hit])
 
 
 def judged(seed: int, symbols: int, sessions: int, strength: float) -> JudgedMarket:
@@ -135,6 +135,6 @@ def judged_arms(seed: int, symbols: int, sessions: int, dip_atr: float, trees: L
     net, met = at_rows(rows, bars, config.label, ())
     learner = LightGbm(trees, 1)
     said = [walk_forward(replace(rows, target=own), learner, groups=3, workers=2, step=lambda _: None) for own in net]
-    found, gained = arms_figures(np.array(said), net, met, rows.t0)
+    found, gained = arms_figures(np.array(said), net, met, rows.t0, rows.t1)
     seen = np.isfinite(gained)
     return found, np.array(said)[:, seen].argmax(axis=0), planted(bars.joined)[rows.t0, rows.column][seen]

@@ -86,7 +86,7 @@ def test_a_planted_leak_is_what_the_rule_of_known_outcomes_keeps_out(bars: Bars,
     asof, ended = (x.astype("datetime64[D]").astype(np.float64) for x in days)
     figures = figures_by(read_bank({**stored, "asof": asof, "known": ended}, bars.sessions), seen, bars, k=1)["hist_rr_pct"][row, column]
     twin = (order >= pairs) & np.isfinite(figures)
-    assert twin.sum() > 100 and least <= auc(figures[twin], made[twin] > 0, row[twin]).mean <= most
+    assert twin.sum() > 100 and least <= auc(figures[twin], made[twin] > 0, row[twin], row[twin]).mean <= most
 
 
 def test_a_recipe_without_a_net_asks_for_nothing_and_a_folder_that_is_none_is_refused(bars: Bars, tmp_path: Path) -> None:

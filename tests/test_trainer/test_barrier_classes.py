@@ -29,7 +29,7 @@ from trainer.runs.evidence import read_evidence
 from trainer.samples.intraday import load_minutes, read_intraday, split_of
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
 from trainer.tasks.barrier_classes.decisions import Decisions
-from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, barrier_labels, training_end
+from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, SURE_T, barrier_labels, training_end
 from trainer.tasks.recipes import RECIPES, agreed, config_of
 from trainer.validation.splits import oof as three
 from trainer.validation.splits.oof import parts
@@ -161,12 +161,26 @@ def test_information_counts_sessions_not_bars() -> None:
     session = np.repeat(np.arange(50), 20)
     rng = np.random.default_rng(4)
     outcome = rng.normal(size=1000)
-    what = Decisions(np.arange(1000), session, np.zeros(1000, np.int8), outcome, np.ones(1000), np.full(1000, "calm"))
+    what = Decisions(np.arange(1000), session, session, np.zeros(1000, np.int8), outcome, np.ones(1000), np.full(1000, "calm"))
     found = what.information(outcome)
     assert found.mean == pytest.approx(1.0) and found.sessions == 50
     score = np.where(session < 25, np.nan, rng.normal(size=1000))
     assert np.isnan(what.by_session(what.products(score))[:25]).all() and abs(what.information(score).t) < 3.0
     assert what.information(score).sessions == 25
+
+
+def test_trades_that_are_carried_over_nights_have_errors_by_their_life() -> None:
+    """Every decision of a session is a bet on the 10 sessions after it: a score that lasts and knows nothing is seldom called sure."""
+    rng, session = np.random.default_rng(4), np.arange(500)
+    flat, carried = [], []
+    for _ in range(200):
+        moves, score = rng.standard_normal(511), np.convolve(rng.standard_normal(520), np.ones(21), "valid")
+        came = np.convolve(moves, np.ones(11), "valid")[:500]
+        what = Decisions(session, session, session + 10, np.zeros(500, np.int8), came, np.ones(500), np.full(500, "calm"))
+        carried.append(what.information(score).t)
+        flat.append(replace(what, ends=session).information(score).t)
+    assert what.lag == 30 and replace(what, ends=session).lag == 1
+    assert np.mean(np.array(carried) >= SURE_T) <= 0.05 < np.mean(np.array(flat) >= SURE_T)
 
 
 def test_parts_of_a_recipe_that_disagree_are_refused() -> None:

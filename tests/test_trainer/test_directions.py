@@ -45,7 +45,7 @@ def market(strength: float, seed: int = 3, horizon: int = 5) -> HorizonRows:
     sigma = 1e-3 * np.exp(0.2 * rng.normal(size=count))
     ret = sigma * np.where(neutral, 0.2 * way, side)
     session = np.arange(count) // BARS
-    decisions = Decisions(np.arange(count), session, side, ret, sigma, np.where(session % 2, "calm", "wild"))
+    decisions = Decisions(np.arange(count), session, session, side, ret, sigma, np.where(session % 2, "calm", "wild"))
     ends = [np.flatnonzero((session >= a) & (session < b)) for a, b in ((0, 140), (142, 190), (192, 240))]
     return HorizonRows(
         horizon, x, tuple(f"x{n}" for n in range(6)), x[:, 5:], way[:, None].astype(np.float32), np.ones(count), decisions, *ends
@@ -67,6 +67,7 @@ def test_figures_of_four_decisions_by_hand() -> None:
     """Two sessions of two decisions: products of what is standardised, losses of the touched ones, and returns after cost."""
     what = Decisions(
         np.arange(4),
+        np.array([0, 0, 1, 1]),
         np.array([0, 0, 1, 1]),
         np.array([1, -1, 0, 1], np.int8),
         np.array([2.0, -2.0, 0.0, 4.0]) / 100,

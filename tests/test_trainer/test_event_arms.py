@@ -74,7 +74,7 @@ def test_styles_and_fills_of_the_chosen_arms_are_counted() -> None:
         said[arm, event] = 1.0
     said[:, 4] = np.nan  # no model spoke of it
     met[4, 1] = False
-    found, gained = arms_figures(said, np.column_stack([net, np.full(5, 9.0)]), met, np.arange(5))
+    found, gained = arms_figures(said, np.column_stack([net, np.full(5, 9.0)]), met, np.arange(5), np.arange(5))
     assert (found.right_style, found.commonest_style, found.met) == (0.75, 0.5, 0.75)
     assert found.price_atr == pytest.approx((-0.15 + 0.0 + 0.15) / 3.0)
     np.testing.assert_array_equal(gained, [1.0, -1.0, 0.0, 3.0, np.nan])

@@ -38,7 +38,7 @@ from trainer.tasks.event_gate import (
     warnings,
 )
 from trainer.tasks.events import played
-from trainer.validation.clustered import auc, per_event
+from trainer.validation.clustered import auc, interval, low, per_event
 from trainer.validation.ic import Mean
 
 NAMES, SESSIONS = 100, 800
@@ -64,18 +64,40 @@ def test_the_area_is_that_of_the_library_ties_included_and_its_error_that_of_red
         shock = np.repeat(rng.normal(0.0, 0.25, 100), 8)
         came = rng.random(800) < 0.5 + np.clip(shock, -0.45, 0.45)
         score = np.round(rng.standard_normal(800) + 0.5 * np.repeat(rng.standard_normal(100), 8), 1)
-        one = auc(score, came, np.arange(800) // 8)
+        one = auc(score, came, np.arange(800) // 8, np.arange(800) // 8)
         assert one.mean == pytest.approx(roc_auc_score(came, score), abs=1e-12)
         found.append(one.mean)
         errors.append(one.standard_error)
     assert np.mean(errors) == pytest.approx(np.std(found), rel=0.2)
-    assert np.isnan(auc(np.ones(4), np.ones(4, bool), np.arange(4)).mean)
+    assert np.isnan(auc(np.ones(4), np.ones(4, bool), np.arange(4), np.arange(4)).mean)
 
 
 def test_one_observation_a_session_gives_the_plain_error_of_a_mean() -> None:
     values = np.random.default_rng(1).standard_normal(4000)
-    found = per_event(values, np.arange(4000))
+    found = per_event(values, np.arange(4000), np.arange(4000))
     assert (found.mean, found.standard_error) == (pytest.approx(values.mean()), pytest.approx(1 / np.sqrt(4000), rel=0.1))
+
+
+@pytest.mark.parametrize("life", [1, 20, 40])
+def test_a_score_that_knows_nothing_passes_no_oftener_than_one_in_twenty_whatever_trades_live(life: int) -> None:
+    """Every trade of a session is a bet on the market's moves of the `life` sessions after it, and scores last as long as in a trend."""
+    rng, sessions = np.random.default_rng(4), np.arange(600)
+    t, missed, z = [], [], rng.standard_normal((400, 600))
+    for at in range(1, 600):
+        z[:, at] += 0.95 * z[:, at - 1]
+    for score in z:
+        came = np.convolve(rng.standard_normal(600 + life), np.ones(life), "valid")[:600]
+        t.append(auc(score, came > 0.0, sessions, sessions + life).t)
+        missed.append(per_event(came, sessions, sessions + life).t)
+    assert np.mean(np.array(t) > 1.96) <= 0.05
+    assert np.mean(np.abs(missed) > 1.96) <= 0.08
+
+
+def test_trades_that_live_for_a_third_of_the_sessions_have_no_interval_and_pass_no_bar() -> None:
+    values, session = np.ones(90) + np.arange(90) % 2, np.arange(90)
+    short, long = (per_event(values, session, session + life) for life in (29, 30))
+    assert np.isfinite(short.standard_error) and np.isnan(long.standard_error) and long.mean == short.mean == 1.5
+    assert interval(long) == "1.500 (too few sessions for an interval)" and not low(long) > 0.0
 
 
 def test_a_score_of_volatility_is_called_a_volatility_forecast_and_one_of_direction_is_not() -> None:

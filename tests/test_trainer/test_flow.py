@@ -132,7 +132,7 @@ def test_the_law_of_an_invented_book_is_found_by_the_regression_as_far_as_it_can
     found, exported = judged(book, config_of(), patience=1, groups=3, seed=1, with_net=False, step=lambda _: None)
     labels = next_moves(book, 1)
     known = np.flatnonzero(labels.ends[:, 0] >= 0)
-    best = auc(log_odds[known], labels.values[known, 0] > 0, known // 600).mean
+    best = auc(log_odds[known], labels.values[known, 0] > 0, known // 600, known // 600).mean
     assert best > 0.7 and found.candidates[0].auc.mean - 0.5 > 0.98 * (best - 0.5) and found.chosen == IMBALANCE
     assert check_model(exported.onnx, "model.onnx", ProfileName.TABLE_1, outputs=("score",)).outputs == {"score": (None, 2)}
     with pytest.raises(TooLittleHistory, match="missing"):

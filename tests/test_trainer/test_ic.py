@@ -21,7 +21,7 @@ from trainer.validation.deciles import (
     trading_conditions,
     turnover,
 )
-from trainer.validation.ic import Mean, by_offset, overlapping_mean, persistent_mean, rank_ic
+from trainer.validation.ic import Mean, by_offset, overlapping_mean, persistent_mean, rank_ic, traded_mean
 
 
 def test_each_session_s_ic_is_scipy_s_spearman_of_the_names_present_in_both() -> None:
@@ -72,6 +72,16 @@ def test_the_error_of_a_persistent_series_by_hand() -> None:
     found = persistent_mean(np.array([1.0, 2.0, 3.0, 6.0]), 1)
     assert found.standard_error == pytest.approx(np.sqrt(16) / 4 * 3.48215 / 1.96)
     assert found.t == pytest.approx(3.0 / found.standard_error)
+
+
+def test_the_error_of_trades_by_hand() -> None:
+    """Trades that live for one session of ten: lag 3, over the root of 1 - 3/10; those that end with theirs have the least lag alone."""
+    series = np.random.default_rng(1).normal(size=10)
+    plain, traded = persistent_mean(series, 3), traded_mean(series, 1, 2)
+    assert traded.standard_error == pytest.approx(plain.standard_error / np.sqrt(0.7)) and traded.mean == plain.mean
+    assert traded.t == pytest.approx(traded.mean / traded.standard_error)
+    assert traded_mean(series, 0, 2) == persistent_mean(series, 2)
+    assert np.isnan(traded_mean(series, 4, 2).t) and np.isnan(traded_mean(series[:0], 1, 2).t)
 
 
 def test_a_sum_that_is_not_positive_falls_back_to_weights_that_are() -> None:

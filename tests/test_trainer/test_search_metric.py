@@ -97,7 +97,7 @@ def test_the_area_s_series_has_the_area_as_its_mean_and_its_clustered_error() ->
     score = np.where(rows.day > rows.day.max() // 2, np.random.default_rng(1).random(len(rows)), np.nan)
     seen, came = np.isfinite(score), rows.target > 0.5
     series = area("AUC", rows, came).series(score)
-    known = auc(score[seen], came[seen], rows.day[seen])
+    known = auc(score[seen], came[seen], rows.day[seen], rows.day[seen])
     place = np.searchsorted(rows.days, series.days)
     spread = np.full(place[-1] - place[0] + 1, np.nan)
     spread[place - place[0]] = series.net

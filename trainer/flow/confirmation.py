@@ -96,10 +96,10 @@ def judged(
     for name, (rows, _) in asked.items():
         said = walk_forward(rows, learners[name], groups=groups, workers=1, step=step)
         seen = np.isfinite(said)
-        up, block = rows.label[seen] > 0.0, rows.t0[seen] // BLOCK
+        up, blocks = rows.label[seen] > 0.0, (rows.t0[seen] // BLOCK, rows.t1[seen] // BLOCK)
         probability = ((1.0 + said[seen]) / 2.0).clip(MOST_SURE, 1.0 - MOST_SURE)  # of up; a score is P(up) - P(down)
         loss = -np.log(np.where(up, probability, 1.0 - probability))
-        found.append(Candidate(name, auc(said[seen], up, block), per_event(force - loss, block) if found else NONE))
+        found.append(Candidate(name, auc(said[seen], up, *blocks), per_event(force - loss, *blocks) if found else NONE))
         force = loss if not found[1:] or found[-1].is_better else force
     figures = FlowFigures(len(force), tuple(found))
     chosen, _ = asked[figures.chosen]

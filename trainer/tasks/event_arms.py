@@ -125,7 +125,7 @@ class EventArms(EventTask):
             said.append(walk_forward(replace(rows, target=own), case.learner, **shape, step=case.step))
             heads[name] = ScoreHead(), export(fit_all(replace(whole, target=target), case.learner), whole.inputs()).onnx
             case.step(f"model {name}")
-        found, gained = arms_figures(np.array(said), net, met, rows.day)
+        found, gained = arms_figures(np.array(said), net, met, rows.day, rows.end_day)
         tried = case.recorded(session_sums(rows, gained))
         fields: EvidenceFields = {
             "ic": OutOfFoldIc(found.uplift.mean, found.uplift.standard_error, found.uplift.t, sessions=found.uplift.sessions),
@@ -191,19 +191,19 @@ def above_default(said: Floats, net: Floats) -> Floats:
     return np.where(np.isfinite(said).all(axis=0), chosen - net[0], np.nan)
 
 
-def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows) -> tuple[ArmsFigures, Floats]:
+def arms_figures(said: Floats, net: Floats, met: np.ndarray, session: Rows, ends: Rows) -> tuple[ArmsFigures, Floats]:
     """Judge expectations; also return the R `above_default`."""
     gained = above_default(said, net)
     seen = np.isfinite(gained)
-    choice, of, net, met = said[:, seen].argmax(axis=0), session[seen], net[:, seen], met[:, seen]
+    choice, of, net, met = said[:, seen].argmax(axis=0), (session[seen], ends[seen]), net[:, seen], met[:, seen]
     arms = tuple(
-        ArmFigures(offset, float(came.mean()), per_event(made, of), per_event(made - net[0], of), float((choice == number).mean()))
+        ArmFigures(offset, float(came.mean()), per_event(made, *of), per_event(made - net[0], *of), float((choice == number).mean()))
         for number, (offset, came, made) in enumerate(zip(ARMS, met, net, strict=True))
     )
     best, styles, entered = np.sign(ARMS)[net.argmax(axis=0)], np.sign(ARMS)[choice], met[choice, np.arange(len(choice))]
     commonest = max(((best == style).mean() for style in (-1.0, 0.0, 1.0)), default=NAN)
     price = np.array(ARMS)[choice][entered].mean()
-    return ArmsFigures(per_event(gained[seen], of), arms, *map(float, ((styles == best).mean(), commonest, entered.mean(), price))), gained
+    return ArmsFigures(per_event(gained[seen], *of), arms, *map(float, ((styles == best).mean(), commonest, entered.mean(), price))), gained
 
 
 EVENT_ARMS = EventArms()

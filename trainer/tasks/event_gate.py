@@ -139,7 +139,7 @@ def by_regime(score: Floats, trades: EventTrades, market: Floats) -> tuple[Regim
     for regime in Regime:
         inside = hit & (kinds == regime.value)
         if len(np.unique(trades.target[inside])) == 2:
-            one = auc(score[inside], trades.target[inside], trades.session[inside])
+            one = auc(score[inside], trades.target[inside], trades.session[inside], trades.ends[inside])
             skill = replace(one, mean=one.mean - 0.5)
             found.append(RegimeFigures(regime.value, one.sessions, skill, skill))
     return tuple(found)
@@ -174,17 +174,17 @@ def gate_figures(score: Floats, trades: EventTrades, target_r: float) -> GateFig
     least = np.quantile(said[later], [1.0 - share for share in TOP_SHARES]).tolist() if said is not None else ()
     above = [(one, later & (said >= one)) for one in least]
     return GateFigures(
-        auc(score, trades.target, trades.session),
-        auc(score, trades.stop, trades.session),
-        auc(score[hit], trades.target[hit], trades.session[hit]),
+        auc(score, trades.target, trades.session, trades.ends),
+        auc(score, trades.stop, trades.session, trades.ends),
+        auc(score[hit], trades.target[hit], trades.session[hit], trades.ends[hit]),
         int(chosen.sum()),
-        per_event(net[chosen], trades.session[chosen]),
-        per_event(net[later], trades.session[later]),
+        per_event(net[chosen], trades.session[chosen], trades.ends[chosen]),
+        per_event(net[later], trades.session[later], trades.ends[later]),
         float(average_precision_score(trades.target, score)) if trades.target.any() else NAN,
         float(trades.target.mean()),
         precision_at(BEST_OF_A_SESSION, score, trades.target, trades.session),
         precision_at(BEST_OF_A_SYMBOL, score, trades.target, trades.symbol),
-        tuple(AboveThreshold(one, int(those.sum()), per_event(net[those], trades.session[those])) for one, those in above),
+        tuple(AboveThreshold(one, int(at.sum()), per_event(net[at], trades.session[at], trades.ends[at])) for one, at in above),
     )
 
 

@@ -142,7 +142,7 @@ def target_figures(rows: Samples, forecast: Floats, played_r: Floats, without: F
     if without is not None:
         losses = [rows.by_day(pinball(came, said, TARGET_LEVEL)) for said in (forecast, without)]
         saved = advantage(losses[0], losses[1], TARGET_BARS)
-    uplift = per_event(chosen - played_r[TARGETS.index(FIXED_TARGET), seen], rows.day[seen])
+    uplift = per_event(chosen - played_r[TARGETS.index(FIXED_TARGET), seen], rows.day[seen], rows.end_day[seen])
     return TargetFigures(float(missed[np.isfinite(forecast)].mean()), uplift, saved)
 
 

@@ -1,6 +1,6 @@
 r"""The rank information coefficient and its standard error under overlapping labels.
 
-Every standard error of a session series in this program is one of the three below. With c_t the deviation from the
+Every standard error of a session series in this program is one of those below. With c_t the deviation from the
 mean, 0 on a session without a figure, n the sessions that have one and g_l = sum_t c_t c_{t+l}:
 
     SE^2 = (sum_{|l| <= L} w_l g_l) / n^2
@@ -13,6 +13,10 @@ estimated mean takes from it (for k = 1 that is ddof 1).
 `persistent_mean`, for what depends on the past without an end: w_l = 1 - l / (L + 1) (Newey and West 1987, Bartlett
 weights), times the fixed-b critical value over 1.96 (Kiefer and Vogelsang 2005, "A new asymptotic theory for
 heteroskedasticity-autocorrelation robust tests"). It stands in for the first where that is not positive.
+
+`traded_mean`, for what is made of trades that end when a barrier is met: `persistent_mean` with L = `LIVES` lives of the longest
+one, which share what happens while both are open, over sqrt(1 - L / n). The fixed-b value is that of series that depend on little:
+of scores and trades that persist together a history of n sessions holds few independent stretches.
 
 `block_mean`, for a book's returns: the standard error of the mean under the circular block bootstrap (Politis and
 Romano 1992), in closed form: (b/n) times the variance of the means of all n circular blocks of b sessions, over
@@ -28,10 +32,11 @@ from signals.market.bars import Floats
 from signals.scoring.evidence import Mean
 from signals.scoring.scores import rank_ic
 
-__all__ = ["BLOCK_SESSIONS", "Mean", "block_mean", "by_offset", "overlapping_mean", "persistent_mean", "rank_ic"]
+__all__ = ["BLOCK_SESSIONS", "Mean", "block_mean", "by_offset", "lag_of", "overlapping_mean", "persistent_mean", "rank_ic", "traded_mean"]
 
 NORMAL_975 = 1.96
 BLOCK_SESSIONS = 21  # a month: dependence within it stays
+LIVES = 3
 FALLBACK_LAGS = 5  # times k: so long a Bartlett window keeps 90 % and more of what the overlap adds
 
 
@@ -73,6 +78,27 @@ def persistent_mean(series: Floats, lag: int) -> Mean:
     window = min(lag, count - 1) + 1
     total = _weighted(centred, 1.0 - np.arange(window) / window)
     return _with_t(mean, max(total, 0.0) * (_fixed_b(window / count) / NORMAL_975) ** 2, count)
+
+
+def lag_of(life: int, least: int) -> int:
+    """Return the lag for trades of which the longest lives `life` sessions, all in sessions; `least` where that is longer."""
+    return max(least, LIVES * life)
+
+
+def traded_mean(series: Floats, life: int, least: int) -> Mean:
+    """Mean of a session series of trades of which the longest lives `life` sessions; its error is NaN of `LIVES` lives or fewer.
+
+    Parameters
+    ----------
+    series : float64, shape (T,)
+        As in `overlapping_mean`.
+    life, least : int, sessions
+        As in `lag_of`; 0 is the life of a trade that ends with its session.
+    """
+    found = persistent_mean(series, lag_of(life, least))
+    independent = 1.0 - LIVES * life / max(found.sessions, 1)
+    widened = 1.0 / np.sqrt(independent) if independent > 0.0 else float("nan")
+    return Mean(found.mean, found.standard_error * widened, found.t / widened, found.sessions)
 
 
 def block_mean(series: Floats, block: int = BLOCK_SESSIONS) -> Mean:

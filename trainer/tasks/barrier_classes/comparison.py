@@ -22,7 +22,6 @@ from trainer.learners.base import HasHead, Learner, Matrix, Model, Rows
 from trainer.learners.fanout import side_by_side
 from trainer.search.judgement import ENOUGH_CLUSTERS, clusters
 from trainer.tasks.barrier_classes.decisions import (
-    LAG,
     Decisions,
     DirectionFigures,
     DirectionOutputs,
@@ -32,7 +31,6 @@ from trainer.tasks.barrier_classes.decisions import (
     ic_gap,
     shifts,
 )
-from trainer.validation.ic import persistent_mean
 from trainer.validation.significance.max_t import MaxT, max_t_each
 from trainer.validation.significance.pbo import Metric, probability_of_overfitting
 from trainer.validation.splits.oof import Step
@@ -205,7 +203,7 @@ def compare_learners(
         for part, numbers in (("validation", rows.validation), ("test", rows.test))
     }
     test = _judged(*_of(fitted[best.name], rows), rows, rows.test, cost_bps)
-    over_clock = persistent_mean(test.by_session - judged["test"][CLOCK].by_session, LAG)
+    over_clock = rows.decisions.at(rows.test).mean(test.by_session - judged["test"][CLOCK].by_session)
     embargoed = _embargoed(rows, best.figures.by_session)
     distinct, pbo, loss_chance = _overfitting(series)
     return Comparison(
@@ -324,10 +322,10 @@ def _overfitting(series: Floats) -> tuple[int, float | None, float]:
 
 
 def _embargoed(rows: HorizonRows, by_session: Floats) -> Embargoed:
-    moment, session = rows.decisions.moment, rows.decisions.session[rows.validation]
-    begins = moment[rows.validation][np.unique(session, return_index=True)[1]]
-    is_further = begins > moment[rows.train].max() + rows.reach
-    return Embargoed(rows.reach, *(persistent_mean(by_session[some], LAG) for some in (is_further, ~is_further)))
+    judged = rows.decisions.at(rows.validation)
+    begins = judged.moment[np.unique(judged.session, return_index=True)[1]]
+    is_further = begins > rows.decisions.moment[rows.train].max() + rows.reach
+    return Embargoed(rows.reach, *(judged.mean(by_session[some]) for some in (is_further, ~is_further)))
 
 
 def _reasons(best: Cell, test: DirectionFigures, over_clock: Mean, embargoed: Embargoed) -> list[str]:

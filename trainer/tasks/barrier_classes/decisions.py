@@ -6,7 +6,8 @@ over all decisions that are judged:
     p_session = mean over the session's decisions of z(e / s) z(r / s)          IC = mean over sessions of p
 
 Decisions of one session share their bars and live off one another's, so that errors come from the session series alone, Newey
-and West at lag 1 with fixed-b critical values. Beside it, on the trades that touched a barrier, the log loss of long against short
+and West with fixed-b critical values: at lag 1 where trades end with their session, by the longest life where they are carried over
+nights (`trainer.validation.ic.traded_mean`). Beside it, on the trades that touched a barrier, the log loss of long against short
 (0.6931 knows nothing); and the net return of a decision that expects more than its cost.
 
 Three-class figures are mostly volatility and clock: a trade that must be flat at the close is neutral near the close. They are
@@ -27,7 +28,7 @@ from signals.monitoring.drift import psi
 from signals.scoring.evidence import Mean
 from trainer.learners.base import Matrix, Rows
 from trainer.validation.deciles import SESSIONS_PER_YEAR
-from trainer.validation.ic import persistent_mean
+from trainer.validation.ic import lag_of, traded_mean
 
 LAG = 1
 KNOWS_NOTHING = float(np.log(2.0))
@@ -45,6 +46,8 @@ class Decisions:
     moment : int64, shape (n,)
         Number of the bar at whose END a decision is made.
     session : int64, shape (n,), ascending
+    ends : int64, shape (n,)
+        Session in which the trade ended.
     side : int8, shape (n,)
         The barrier that was touched first: 1 the upper, -1 the lower, 0 neither.
     ret, sigma : float64, shape (n,)
@@ -54,13 +57,14 @@ class Decisions:
 
     moment: NDArray[np.int64]
     session: NDArray[np.int64]
+    ends: NDArray[np.int64]
     side: NDArray[np.int8]
     ret: Floats
     sigma: Floats
     regime: NDArray[np.str_]
 
     def __post_init__(self) -> None:
-        sizes = {len(getattr(self, name)) for name in ("moment", "session", "side", "ret", "sigma", "regime")}
+        sizes = {len(array) for array in vars(self).values()}
         if len(sizes) != 1 or (np.diff(self.session) < 0).any() or not (np.isfinite(self.ret) & (self.sigma > 0.0)).all():
             raise InvariantBroken("decisions that differ in length, are out of order, or have no outcome")
 
@@ -73,7 +77,20 @@ class Decisions:
 
     def at(self, rows: Rows) -> Decisions:
         """Return some of the decisions, by their numbers."""
-        return Decisions(*(getattr(self, name)[rows] for name in ("moment", "session", "side", "ret", "sigma", "regime")))
+        return Decisions(*(array[rows] for array in vars(self).values()))
+
+    @property
+    def lag(self) -> int:
+        """Sessions over which errors take what these trades share."""
+        return lag_of(self._life, LAG)
+
+    @property
+    def _life(self) -> int:
+        return int((self.ends - self.session).max(initial=0))
+
+    def mean(self, series: Floats) -> Mean:
+        """Return the mean of a series of the sessions of these decisions, shape (S,), with its error."""
+        return traded_mean(series, self._life, LAG)
 
     def by_session(self, values: Floats) -> Floats:
         """Mean of the values of each session, NaN ones left out, shape (S,); NaN where there is none."""
@@ -91,7 +108,7 @@ class Decisions:
 
     def information(self, leaning: Floats) -> Mean:
         """Return the information coefficient by session of what leans to long above its mean and to short below."""
-        return persistent_mean(self.by_session(self.products(leaning)), LAG)
+        return self.mean(self.by_session(self.products(leaning)))
 
     def class_means(self) -> Floats:
         """Mean of r / s of each class, shape (3,); 0 for a class that never came."""
@@ -182,10 +199,10 @@ def direction_figures(what: Decisions, said: DirectionOutputs, *, cost_bps: floa
     sums = np.nan_to_num(what.by_session(net)) * np.bincount(np.unique(what.session, return_inverse=True)[1], weights=trades)
     return DirectionFigures(
         rows=what.rows_hash(),
-        ic=persistent_mean(series, LAG),
+        ic=what.mean(series),
         by_session=series,
-        loss_saved=persistent_mean(what.by_session(KNOWS_NOTHING - direction_loss(what, said.probabilities)), LAG),
-        net_bps=persistent_mean(what.by_session(net) * 1e4, LAG),
+        loss_saved=what.mean(what.by_session(KNOWS_NOTHING - direction_loss(what, said.probabilities))),
+        net_bps=what.mean(what.by_session(net) * 1e4),
         trades=int(trades.sum()),
         win_rate=float(np.mean(net[trades] > 0.0)) if trades.any() else float("nan"),
         sharpe=float(sums.mean() / sums.std(ddof=1) * np.sqrt(SESSIONS_PER_YEAR)) if sums.std() > 0.0 else float("nan"),
@@ -224,7 +241,7 @@ def _of_regime(what: Decisions, product: Floats, net: Floats, name: str) -> Regi
     traded = net[own & np.isfinite(net)]
     return RegimeRow(
         name,
-        persistent_mean(what.by_session(np.where(own, product, np.nan)), LAG),
+        what.mean(what.by_session(np.where(own, product, np.nan))),
         float(traded.mean() * 1e4) if len(traded) else float("nan"),
         float((traded > 0.0).mean()) if len(traded) else float("nan"),
     )

@@ -58,6 +58,7 @@ def decisions_of(rows: Samples, bars: DecisionBars) -> Decisions:
     return Decisions(
         moment=rows.t0,
         session=session,
+        ends=bars.session[rows.t1, 0],
         side=rows.target.astype(np.int8),
         ret=rows.label,
         sigma=bars.sigma[rows.t0, 0],

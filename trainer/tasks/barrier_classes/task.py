@@ -34,10 +34,9 @@ from trainer.samples.samples import DEFAULT_VIEW, Material, Samples
 from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
-from trainer.tasks.barrier_classes.decisions import KNOWS_NOTHING, LAG, Decisions, direction_loss
+from trainer.tasks.barrier_classes.decisions import KNOWS_NOTHING, Decisions, direction_loss
 from trainer.tasks.barrier_classes.horizons import days_of, decisions_of
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
-from trainer.validation.ic import persistent_mean
 from trainer.validation.probabilities import ClassFigures, class_figures
 from trainer.validation.splits.oof import parts, score_unseen, walk_forward
 from trainer.validation.splits.selection import FEATURE_SETS, FeatureSelection
@@ -154,10 +153,10 @@ class BarrierClasses(Task):
         validation = self._validated(case)
         clock = self._clock(case, rows)
         table = {"model": _direction(what, rows, proof.walk_forward), "clock alone": _direction(what, rows, clock)}
-        ic, ahead = persistent_mean(series, LAG), persistent_mean(walked, LAG)
+        ic, ahead = what.mean(series), what.mean(walked)
         classes = class_figures(rows, proof.oof.scores[0])
         fields: EvidenceFields = {
-            "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=LAG, sessions=ic.sessions),
+            "ic": OutOfFoldIc(mean=ic.mean, standard_error=ic.standard_error, t_newey_west=ic.t, lag=what.lag, sessions=ic.sessions),
             "walk_forward": WalkForward(ahead, case.config.cpcv.groups - 1),
             "trials": without_ratios(tried),
             "others": {
@@ -258,7 +257,7 @@ def _direction(what: Decisions, rows: Samples, score: Floats) -> ScoredDirection
     """Figures of the decisions that have a score; the edge is the return of a trade in its direction."""
     known = np.isfinite(score)
     classes = class_figures(rows.where(known), score[known])
-    edge = persistent_mean(what.by_session(np.sign(score) * what.ret / BPS), LAG)
+    edge = what.mean(what.by_session(np.sign(score) * what.ret / BPS))
     return ScoredDirection(what.information(score), edge, classes.log_loss, classes.base_log_loss)
 
 
