@@ -317,15 +317,20 @@ def test_the_same_seed_writes_the_same_bytes_with_two_workers_and_on_from_where_
 ) -> None:
     one, again = market / "run", market / "again"
 
-    def broken(case: object) -> object:
+    def broken(*_: object, **__: object) -> object:
         raise FixInput("broken off")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(BARRIER_CLASSES), "judge", lambda self, case: broken(case))
+        patch.setattr(type(BARRIER_CLASSES), "judge", broken)
         words = ["train", "--sleeve", "bars", "--data", str(market / "planted"), "--run", str(again), "--config", str(market / "bars.yml")]
         with pytest.raises(FixInput, match="broken off"):
             CliRunner().invoke(app, [*words, "--workers", "2"], catch_exceptions=False)
     assert json.loads(ran("status", "--run", str(again), "--json"))["done"] == 13
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.training.train.prove", broken)
+        patch.setattr("signals.code_version.code_version", lambda host: "2.0+of a later program")
+        with pytest.raises(FixInput, match="broken off"):
+            CliRunner().invoke(app, words, catch_exceptions=False)
     monkeypatch.setattr("trainer.training.train.prove", lambda *_, **__: pytest.fail("what was proved is taken up again"))
     trained(market, "planted", "again", "--workers", "2")
     for name in FILES:

@@ -15,9 +15,11 @@ from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
 from tests.fakes.curated import curate
 from tests.fakes.plugin import TICKS, write_plugin, write_ticks
+from trainer.learners.base import FitDevice
 from trainer.recipes.base import RecipeConfig
 from trainer.samples.joined_datasets import INPUTS, snapshots_of
 from trainer.samples.samples import Range, prepare
+from trainer.search.trial_log import data_of, trial_key
 from trainer.tasks.recipes import recipe_named
 
 CONFIG = RecipeConfig.model_validate({"cpcv": {"groups": 3, "test_groups": 1, "holdout_sessions": 0}})
@@ -51,6 +53,27 @@ def test_a_sleeve_of_minutes_and_its_input_are_trained_from_a_folder_on_the_path
     assert names <= set(bars.symbols[::2]) and len(names) > 20
     assert set(material.rows.inputs()[:][:, 0].tolist()) == {0.5} and len(np.unique(material.rows.t0)) > 40
     assert snapshots_of(material.sleeve, data) == {"ticks": sha256_of((data / "ticks.csv").read_bytes())}
+
+
+def test_a_trial_on_another_version_of_an_input_is_another_trial(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One session's last trade is corrected: the daily bars, their snapshot, the sessions and the recipe are the same."""
+    monkeypatch.syspath_prepend(str(write_ticks(tmp_path)))
+    recipe = recipe_named("tick_flow")
+
+    def asked() -> tuple[str, dict[str, object]]:
+        material = prepare(recipe, CONFIG, Range(data))
+        known = data_of(recipe, material.source, material.rows)
+        return trial_key(known, material.config, 1, FitDevice.CPU), known
+
+    before = asked()
+    held = (data / "ticks.csv").read_text()
+    (data / "ticks.csv").write_text(held.removesuffix("300,400") + "200,400")
+    after = asked()
+    (data / "ticks.csv").write_text(held)
+    assert before[0] != after[0] and before[1]["snapshot_id"] == after[1]["snapshot_id"]
+    assert asked() == before
+    plain = prepare(recipe_named("equities_xs"), RecipeConfig(), Range(data)).source
+    assert "datasets" not in data_of(recipe, plain, prepare(recipe, CONFIG, Range(data)).rows), "daily bars alone are named as they were"
 
 
 def test_an_input_that_is_not_there_or_is_on_other_axes_is_refused(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

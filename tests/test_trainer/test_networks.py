@@ -49,9 +49,9 @@ def mlp(head: Head = ScoreHead(), checkpoints: Path | None = None, seed: int = 1
     return learner_named("mlp", config, seed, FitDevice.CPU, head=head, checkpoints=checkpoints)
 
 
-def fit(learner: Learner, target: Floats | None = None, count: int = COUNT) -> NetworkModel:
-    features, known = rows(0, count)
-    target = known if target is None else target
+def fit(learner: Learner, target: Floats | None = None, count: int = COUNT, features: Matrix | None = None) -> NetworkModel:
+    drawn, known = rows(0, count)
+    target, features = known if target is None else target, drawn if features is None else features
     model = learner.fit(features, target, np.ones(count), NAMES, SESSIONS[:count])
     assert isinstance(model, NetworkModel)
     return model
@@ -161,6 +161,16 @@ def test_an_interrupted_fit_goes_on_where_it_was_and_ends_in_the_same_bytes(
         assert epochs(caplog) == 0, "a finished fit is not fitted again"
         assert fit(mlp(patience=patience, checkpoints=tmp_path, seed=2)).to_text() != known
         assert epochs(caplog) > 0, "another seed is another fit"
+
+
+def test_a_fit_does_not_go_on_from_the_epochs_of_other_rows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One feature of one row in the middle was revised since: targets, weights and the rest of the samples are the same."""
+    fit(mlp(checkpoints=tmp_path, epochs=2))
+    revised = rows(0)[0].copy()
+    revised[len(revised) // 2 + 1, 1] += 5.0
+    with caplog.at_level(logging.INFO):
+        again = fit(mlp(checkpoints=tmp_path, epochs=2), features=revised)
+    assert epochs(caplog) == 2 and again.to_text() == fit(mlp(epochs=2), features=revised).to_text()
 
 
 def test_a_checkpoint_that_cannot_be_read_is_named(tmp_path: Path) -> None:

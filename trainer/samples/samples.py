@@ -26,7 +26,7 @@ from trainer.labels.weights import reweighted
 from trainer.learners.base import Inputs, Matrix
 from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.samples.intraday import read_intraday, side_by_side, split_of
-from trainer.samples.joined_datasets import with_other_datasets
+from trainer.samples.joined_datasets import snapshots_of, with_other_datasets
 from trainer.samples.source import TrainingBars, read_source
 
 if TYPE_CHECKING:
@@ -323,7 +323,8 @@ def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = 
     if own := recipe.task.joined(source.bars, config, source.actions):
         source = replace(source, bars=replace(source.bars, joined={**source.bars.joined, **own}))
     sleeve = sleeve.given(source.bars.joined)
-    source = replace(source, bars=with_other_datasets(sleeve, source.bars, chosen.data, source.manifest))
+    whole = with_other_datasets(sleeve, source.bars, chosen.data, source.manifest)
+    source = replace(source, bars=whole, datasets=snapshots_of(sleeve, chosen.data))
     panel = sleeve.panel(source.bars)
     rows = _rows(recipe, config, source, panel)
     if minutes is not None:

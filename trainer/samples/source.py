@@ -1,6 +1,7 @@
 """Reads one version of a curated dataset for training; RED sessions are refused."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -33,12 +34,15 @@ class TrainingBars:
         From the look-back before the first features' session to the last session that may be read.
     first_row : int
         Row of `bars` that is the first features' session.
+    datasets : mapping of str to str
+        Versions of the other datasets that figures of `bars` are of.
     """
 
     manifest: Manifest
     bars: Bars
     actions: tuple[Action, ...]
     first_row: int
+    datasets: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_source(

@@ -27,6 +27,7 @@ from signals.errors import FixInput
 from signals.files import sha256_of
 from signals.market.bars import Days, Floats
 from signals.market.dataset import manifest_path
+from signals.sleeves.events import DAILY_EVENTS
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice
 from trainer.learners.table import LEARNERS
@@ -322,7 +323,7 @@ __all__ = ["FILE", "FIRST", "ChainAnchor", "Study", "TrialHistory", "append", "k
 
 BARS_KEY = "promotion_bars"
 SEARCH, TRAIN, PROVED, COMPARE, STACK, JUDGED = "search", "train", "proved", "compare", "stack", "judged"
-DATA = ("sleeve", "spec_hash", "snapshot_id", "symbols", "first", "last")
+DATA, DATASETS = ("sleeve", "spec_hash", "snapshot_id", "symbols", "first", "last"), "datasets"
 NAME_DIGITS = 16
 
 
@@ -370,6 +371,7 @@ def asked(
 
 def data_of(recipe: Recipe, source: TrainingBars, open_rows: Samples) -> dict[str, object]:
     """Return what a trial learns from and is judged on, as far as it names a trial."""
+    more = {name: held for name, held in source.datasets.items() if name != DAILY_EVENTS}  # these are made of the bars alone
     return {
         "sleeve": recipe.sleeve.name,
         "spec_hash": recipe.sleeve.spec_hash,
@@ -377,6 +379,7 @@ def data_of(recipe: Recipe, source: TrainingBars, open_rows: Samples) -> dict[st
         "symbols": list(open_rows.symbols),
         "first": day_of(open_rows, int(open_rows.t0.min())),
         "last": day_of(open_rows, int(open_rows.t0.max())),
+        **({DATASETS: more} if more else {}),
     }
 
 
@@ -387,7 +390,7 @@ def day_of(rows: Samples, row: int) -> str:
 
 def trial_key(data: Mapping[str, object], config: RecipeConfig, seed: int, device: FitDevice) -> str:
     """Key of a trial of `config` on `data` (`data_of`)."""
-    known = {name: data.get(name) for name in DATA}
+    known = {name: data.get(name) for name in DATA} | ({DATASETS: data[DATASETS]} if DATASETS in data else {})
     return trial_hash({**known, "recipe": recipe_hash(data, config, seed), "device": str(device)})
 
 

@@ -1,7 +1,8 @@
 """The stages of a training on minutes: the findings of each, written as soon as they are known, next to the run folder.
 
 `<run>.stages/NN_<stage>.json` holds a stage's figures, `proof_<key>.npz` the scores that a broken-off training had; the same
-question takes them up again, another one does not know them. A finished run keeps the figures in its folder `stages`.
+question of the same rows takes them up again in the same program, another one does not know them. A finished run keeps the
+figures in its folder `stages`.
 """
 
 import io
@@ -21,6 +22,8 @@ from trainer.runs.artefacts import features_of
 from trainer.runs.evidence import read_evidence
 from trainer.runs.run_folder import canonical_json
 from trainer.samples.samples import Samples, seal_holdout
+from trainer.search.binned import BinnedRows
+from trainer.search.trial_log import trial_hash
 from trainer.tasks.recipes import agreed, config_of, recipe_named
 from trainer.validation.proof import Proof
 from trainer.validation.splits.oof import OutOfFold
@@ -41,10 +44,12 @@ class Stages:
         The run folder that will be written.
     step : callable
         Told of each stage.
+    code_version : str
+        The program that proves: what another one had proved is not taken up.
     """
 
-    def __init__(self, run: Path, step: Callable[[str], None]) -> None:
-        self.folder, self._step = run.with_name(f"{run.name}.{FOLDER}"), step
+    def __init__(self, run: Path, step: Callable[[str], None], code_version: str) -> None:
+        self.folder, self._step, self._code_version = run.with_name(f"{run.name}.{FOLDER}"), step, code_version
 
     def __call__(self, stage: str, figures: Mapping[str, object]) -> None:
         """Write down what a stage found."""
@@ -53,8 +58,9 @@ class Stages:
         self._step(f"stage {number} of {len(STAGES)}: {stage}")
 
     def proved(self, rows: Samples, holdout: int, embargo: int, key: str, make: Callable[[], Proof]) -> Proof:
-        """Return the proof that a broken-off training of the same question had, else make and keep it."""
-        path = self.folder / f"proof_{key}.npz"
+        """Return the proof that a broken-off training of the question `key` had of these rows, else make and keep it."""
+        known = trial_hash({"trial": key, "code_version": self._code_version, "rows": BinnedRows.of(rows).fingerprint})
+        path = self.folder / f"proof_{known}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as held:
                 oof = OutOfFold(held["scores"], held["train_rows"], held["leaks"])

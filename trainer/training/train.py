@@ -31,13 +31,12 @@ from trainer.runs import artefacts, looks
 from trainer.runs.evidence import DatasetUsed, Evidence, Folds, LeakCertificate, LearnerUsed, Retraining, TrainingRows
 from trainer.runs.run_folder import TrainedRange, TrainingSettings, canonical_json, checkpoints_of, refuse_existing, write_run
 from trainer.samples.intraday import evenings
-from trainer.samples.joined_datasets import snapshots_of
 from trainer.samples.samples import Material, Range, Samples, prepare, seal_holdout
 from trainer.samples.source import accepted, accepted_warnings, unknown_warnings
 from trainer.search import trial_log
 from trainer.search.run import SearchRequest, TrialRun, figures, searched
 from trainer.search.run import steps as search_steps
-from trainer.search.trial_log import TRAIN, asked, begin, data_of
+from trainer.search.trial_log import TRAIN, asked, begin, data_of, trial_hash
 from trainer.tasks.base import Fitted, TaskFindings, TrainingCase
 from trainer.tasks.recipes import agreed, task_of
 from trainer.training.stages import STAGES, Stages
@@ -95,7 +94,7 @@ def evidence(case: TrainingCase, found: TaskFindings) -> Evidence:
 
 def _others(case: TrainingCase, found: TaskFindings) -> dict[str, Any]:
     """The task's own figures with the snapshots of other datasets and what a search by its metric found; nothing without either."""
-    snapshots = snapshots_of(case.recipe.sleeve, case.request.data)
+    snapshots = dict(case.material.source.datasets)
     searched_by = figures(case.request.data, case.config.study, case.question.key, case.material.rows)
     own: dict[str, Any] = dict(found.fields.get("others", {}))
     own |= {**({"datasets": snapshots} if snapshots else {}), **({"search": to_json(searched_by)} if searched_by else {})}
@@ -212,13 +211,14 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     refuse_existing(request.run)
     wishes = {"--importance": request.importance, "--second-vendor": request.second}
     recipe = agreed(recipe, config, request.device, tuple(option for option, wish in wishes.items() if wish))
-    stages = Stages(request.run, step)
+    stages = Stages(request.run, step, request.code_version)
     material = prepare(recipe, config, Range(request.data, request.start, request.end, request.symbols), stages)
     recipe, config = replace(recipe, sleeve=material.sleeve, config=material.config), material.config
     trial_log.known(request.data).require(config.study)
     config, shared = _chosen(recipe, config, material, request, step)
     checkpoints = checkpoints_of(request.run)
-    learner = recipe.task.learner(config, request.seed, request.device, checkpoints)
+    own = checkpoints / trial_hash({"code_version": request.code_version})  # epochs of another program are not gone on from
+    learner = recipe.task.learner(config, request.seed, request.device, own)
     open_rows, _ = seal_holdout(material.rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
     question = asked(
         TRAIN,
