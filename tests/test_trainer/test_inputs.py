@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from trainer.samples.joined_datasets import INPUTS, snapshots_of
 from trainer.samples.samples import Range, prepare
 from trainer.search.trial_log import data_of, trial_key
 from trainer.tasks.recipes import recipe_named
+from trainer.training.train import TrainingRequest, train
 
 CONFIG = RecipeConfig.model_validate({"cpcv": {"groups": 3, "test_groups": 1, "holdout_sessions": 0}})
 
@@ -33,7 +35,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bars = load_bars(folder, manifest, manifest.first, manifest.last)
     rows = [
         f"{day}T{hour}:30,{symbol},{100 * (at + 1)},400"
-        for day in bars.sessions[-60:]
+        for day in bars.sessions[-80:]
         for symbol in bars.symbols[::2]
         for at, hour in ((0, "10"), (2, "14"))
     ]
@@ -91,6 +93,23 @@ def test_an_input_that_is_not_there_or_is_on_other_axes_is_refused(data: Path, t
     with pytest.raises(BadDataset, match="bought_share is on other axes"):
         prepare(recipe_named("tick_flow"), CONFIG, Range(data))
     sys.modules.pop("tick_sleeve", None)
+
+
+def test_a_training_names_an_input_that_knew_later_sessions(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less what is bought in a session on average, over the whole file; the honest one is not doubted."""
+    request = TrainingRequest(data, tmp_path / "run", None, None, (), 1, 1, "1.0+test")
+    config = RecipeConfig.model_validate({"lightgbm": {"trees": 5}, "cpcv": {"groups": 3, "test_groups": 1, "holdout_sessions": 0}})
+    doubts = []
+    for name, figure in (("honest", "np.nan)}"), ("leaking", "np.nan) - bought.mean()}")):
+        folder = write_ticks(tmp_path / name)
+        module = folder / "tick_sleeve.py"
+        module.write_text(module.read_text().replace("np.nan)}", figure))
+        with monkeypatch.context() as patched:
+            patched.syspath_prepend(str(folder))
+            known = train(recipe_named("tick_flow"), config, replace(request, run=tmp_path / "runs" / name), lambda step: None)
+        sys.modules.pop("tick_sleeve", None)
+        doubts.append([said for said in known.warnings if "the input ticks of the sleeve tick_flow gives other figures of" in said])
+    assert doubts[0] == [] and len(doubts[1]) == 1 and doubts[1][0].startswith("LEAK SUSPECTED")
 
 
 def test_the_battery_of_sleeves_passes_on_a_sleeve_with_an_input_of_its_own(tmp_path: Path) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from signals.features.panel import FeaturePanel
+from signals.features.history import joined
+from signals.features.panel import Feature, FeaturePanel
 from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_bars, read_manifest
 from signals.sleeves import SLEEVES
+from signals.sleeves.base import Sleeve
 from tests.campaigns.leaks import HIDDEN, KINDS, Delivery, as_it_is, delivered, market_of, other_vendor, reversal
 from tests.fakes.bars import synthetic_bars
 from tests.fakes.labelled import market, with_features
@@ -257,6 +260,47 @@ def test_our_own_sleeve_reads_no_later_session() -> None:
     sleeve = SLEEVES["equities_xs"]
     subject = LeakSubject(rows, np.zeros(len(rows)), np.zeros(len(rows)), sleeve.panel(bars), bars, K, 4)
     assert replaced_session(subject, sleeve, LeakConfig(replaced_sessions=1), 1).passed
+
+
+def momentum_z(bars: Bars, *, whole: bool) -> dict[str, Floats]:
+    """Each name's return over 20 sessions, standardised by mean and deviation until the session, or of the whole file."""
+    sums = np.cumsum(np.nan_to_num(bars.total_return), axis=0)
+    moved = sums[20:] - sums[:-20]
+    count = np.arange(1.0, len(moved) + 1.0)[:, None]
+    mean, square = (np.cumsum(moved**power, axis=0) / count for power in (1, 2))
+    deviation = np.sqrt(np.maximum(square - mean**2, 1e-12))
+    if whole:
+        mean, deviation = mean[-1:], deviation[-1:]
+    return {"z": np.vstack([np.full((20, moved.shape[1]), np.nan), (moved - mean) / deviation])}
+
+
+def of_tomorrow(bars: Bars) -> dict[str, Floats]:
+    return {"z": np.vstack([bars.total_return[1:], np.full((1, len(bars.symbols)), np.nan)])}
+
+
+def of_the_file(bars: Bars) -> dict[str, Floats]:
+    """A table without dates: each name's mean return until today."""
+    return {"z": np.repeat(np.nanmean(bars.total_return, axis=0)[None], len(bars.sessions), axis=0)}
+
+
+@pytest.mark.parametrize(
+    ("figures", "is_honest"),
+    [(partial(momentum_z, whole=False), True), (partial(momentum_z, whole=True), False), (of_tomorrow, False), (of_the_file, False)],
+)
+def test_an_input_that_knows_a_later_session_is_refused(figures: Callable[[Bars], dict[str, Floats]], is_honest: bool) -> None:
+    """The honest one reads back to the first bar, further than its feature says, and passes."""
+    bars = synthetic_bars(4, sessions=300, symbols=12, missing=0.0)
+
+    def join(part: Bars) -> Bars:
+        return replace(part, joined=figures(part))
+
+    sleeve = Sleeve("own", ("daily_bars", "own"), (Feature("z", "z", 21, partial(joined, name="z")),), 5, ("z",))
+    bars, rows = join(bars), market(4, sessions=150)[0]
+    subject = LeakSubject(rows, np.zeros(len(rows)), np.zeros(len(rows)), sleeve.panel(bars), bars, K, 4, join)
+    found = replaced_session(subject, sleeve, LeakConfig(), 1)
+    assert found.passed == is_honest
+    assert ("the input own of the sleeve own gives other figures of" in found.why) != is_honest
+    assert replaced_session(replace(subject, join=None), sleeve, LeakConfig(), 1).passed, "its panel alone shows nothing"
 
 
 def test_a_dataset_of_a_membership_that_ends_before_the_falls_is_of_unknown_universe(honest: Delivery, tmp_path: Path) -> None:

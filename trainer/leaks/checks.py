@@ -6,6 +6,9 @@ failed, until a person answers for it.
 A second vendor's returns, gaps and volumes are compared with ours: what one file cannot show, a file that is dated
 early as a whole or volumes that were touched a little, two files do. Compared are seeded name-sessions that both have.
 A return agrees at the lag at which the other vendor has it.
+
+Figures of other datasets are asked for again on bars that end at a session: what is known at its close has the same bits then. What an
+input reads from its own files without regard to the bars that it is given cannot be seen so.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +26,7 @@ from trainer.curation.lags import agrees, at_lag
 from trainer.learners.base import Learner, Matrix
 from trainer.recipes.base import LeakConfig
 from trainer.runs.evidence import LeakCheck, LeakFindings
+from trainer.samples.joined_datasets import DAILY
 from trainer.samples.samples import Samples
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic
 from trainer.validation.splits.oof import walk_forward
@@ -47,6 +51,8 @@ class LeakSubject:
         Sessions of the label.
     groups : int
         Of the walk-forward folds.
+    join : callable, optional
+        Gives bars the figures of the other datasets that the sleeve reads; None where it reads none.
     """
 
     rows: Samples
@@ -56,6 +62,7 @@ class LeakSubject:
     bars: Bars
     k: int
     groups: int
+    join: Callable[[Bars], Bars] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +125,10 @@ def shifted_labels(subject: LeakSubject, fitting: Fitting, config: LeakConfig) -
 
 
 def replaced_session(subject: LeakSubject, sleeve: Sleeve, config: LeakConfig, seed: int) -> LeakCheck:
-    """One session's bars are replaced: no feature of an earlier session may change, and one of its own must."""
+    """One session's bars are replaced: no feature of an earlier session may change, and one of its own must.
+
+    Where the sleeve reads other datasets, these are joined again to bars that end at the session: none of its features may change.
+    """
     rng = np.random.default_rng(seed)
     bars, lookback = subject.bars, sleeve.lookback_sessions
     last = len(bars.sessions) - AFTER_SESSIONS - 1
@@ -134,10 +144,31 @@ def replaced_session(subject: LeakSubject, sleeve: Sleeve, config: LeakConfig, s
         same = (here == there) | (np.isnan(here) & np.isnan(there))
         moved += int(np.count_nonzero(~same[: row - first]))
         unmoved += int(same[row - first :].all())
+    ahead = [row for row in np.unique(rows).tolist() if _knows_later(subject, sleeve, row, lookback)]
+    if ahead:
+        days = ", ".join(map(str, subject.bars.sessions[ahead]))
+        names = ", ".join(name for name in sleeve.inputs if name != DAILY)
+        words = f"the input {names} of the sleeve {sleeve.name} gives other figures of {days} once later sessions are cut off: it knew them"
+        return LeakCheck("session replaced", False, float(moved + len(ahead)), 0.0, words)
     why = f"features of earlier sessions that change when the bars of one of {len(rows)} sessions are replaced"
     if unmoved:
         return LeakCheck("session replaced", False, float(moved), 0.0, f"{unmoved} replaced sessions changed nothing at all")
     return _at_most("session replaced", float(moved), 0.0, why)
+
+
+def _knows_later(subject: LeakSubject, sleeve: Sleeve, row: int, lookback: int) -> bool:
+    """Whether features of the session `row` change when the other datasets are joined to bars that end there.
+
+    First to the look-back alone, which is quick, and where that differs to all bars until the session: an input may read far back.
+    """
+    if subject.join is None:
+        return False
+    for first in dict.fromkeys((max(0, row - lookback), 0)):
+        window = subject.bars.rows(first, row + 1)
+        known, again = sleeve.panel(window).values[-1], sleeve.panel(subject.join(window)).values[-1]
+        if np.array_equal(known, again, equal_nan=True):
+            return False
+    return True
 
 
 def _drop(labels: Floats, scores: Floats, rules: list[Floats], lag: int, k: int, most: float) -> LeakCheck:

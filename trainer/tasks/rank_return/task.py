@@ -14,6 +14,7 @@ from trainer.leaks.checks import Fitting, LeakSubject
 from trainer.recipes.base import HORIZON, RecipeConfig
 from trainer.reports.training import Lines, ReportSubject, report_files, rows_of
 from trainer.runs.evidence import Evidence, EvidenceFields, LeakFindings, WalkForward
+from trainer.samples.joined_datasets import inputs_of, with_other_datasets
 from trainer.search.trial_log import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, importance_of
 from trainer.tasks.rank_return.evidence import by_regime, embargoes_of, expectation, ic_of, warnings
@@ -97,6 +98,8 @@ class RankReturn(Task):
 def _leaks(case: TrainingCase) -> LeakFindings:
     """Run the leak battery over the open rows; the second vendor's bars are read as they are, RED sessions left out."""
     proof, request, recipe = case.proof, case.request, case.recipe
+    sleeve, source = case.material.sleeve, case.material.source
+    joining = partial(with_other_datasets, sleeve, data=request.data, manifest=source.manifest)
     subject = LeakSubject(
         rows=proof.rows,
         scores=proof.oof.scores.mean(axis=0),
@@ -105,6 +108,7 @@ def _leaks(case: TrainingCase) -> LeakFindings:
         bars=case.material.source.bars,
         k=case.config.label.k,
         groups=case.config.cpcv.groups,
+        join=joining if inputs_of(sleeve) else None,
     )
     second = None
     if request.second is not None:
