@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from signals.errors import FixInput
-from trainer.runs.looks import JUDGED, LOOKS, Look, made, merge, record, require_as_made, seen, wrote
+from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.dataset import manifest_path
+from signals.market.manifest import Manifest, PriceBasis, Survivorship
+from signals.market.sessions import Calendar, Session
+from trainer.runs.evidence import Evidence
+from trainer.runs.looks import JUDGED, LOOKS, POLICY, Look, asked, made, merge, record, require_as_made, seen, wrote
+from trainer.search.challenger import Challenger, entered
 
 SHADOW = Look("shadow", "xs", "a" * 64, "2024-03-01", "2024-05-31")
+YEAR = ("xs", "2024-01-01", "2024-12-31")
+
+
+def dataset(folder: Path, calendar: str = "XNYS") -> Path:
+    """A folder with the manifest of a dataset of one session."""
+    day = date(2024, 3, 1)
+    session = Session(day, *(datetime(2024, 3, 1, hour, tzinfo=UTC) for hour in (14, 21)))
+    audit = SessionAudit(day, SessionStatus.GREEN, (), 1, 1, 1, 0)
+    known = Manifest(folder.name, 1, "any", Calendar(calendar, (session,)), PriceBasis.RAW, day, day, (audit,), (), Survivorship.UNKNOWN)
+    for version in (None, 1):
+        manifest_path(folder, version).parent.mkdir(parents=True, exist_ok=True)
+        manifest_path(folder, version).write_bytes(known.to_bytes())
+    return folder
 
 
 def test_a_model_is_one_look_however_often_and_by_whichever_command_it_is_shown(tmp_path: Path) -> None:
@@ -94,3 +116,65 @@ def test_what_was_seen_and_made_on_another_copy_of_the_data_is_merged_once(tmp_p
         assert len((ours / LOOKS).read_bytes().splitlines()) == 2
     assert wrote(ours, "train", ("b" * 64,)) == {"1" * 64} and not wrote(ours, "shadow", ("b" * 64,))
     merge(ours, tmp_path / "none")
+
+
+def test_who_saw_the_seal_on_the_dataset_next_to_it_pays_on_both(tmp_path: Path) -> None:
+    """The same sessions from another vendor, or in a copy, are the same seal; a model that both show is one look."""
+    ours, theirs = dataset(tmp_path / "alpaca"), dataset(tmp_path / "yf")
+    record(theirs, SHADOW)
+    assert seen(ours, *YEAR, own=()) == seen(theirs, *YEAR, own=()) == 1
+    record(ours, SHADOW)
+    record(ours, replace(SHADOW, model="b" * 64))
+    copy = Path(shutil.copytree(ours, tmp_path / "copy"))
+    assert [seen(folder, *YEAR, own=()) for folder in (ours, theirs, copy)] == [2, 2, 2]
+    assert seen(ours, "xs", "2024-06-03", "2024-12-31", own=()) == seen(ours, "another", *YEAR[1:], own=()) == 0
+    assert seen(ours, *YEAR, own=(SHADOW.model,)) == 1
+    for path in (copy / LOOKS, copy / f"{LOOKS}.head"):
+        path.unlink()
+    manifest_path(theirs, None).unlink()  # what is no dataset is left alone
+    assert seen(copy, *YEAR, own=()) == 2
+
+
+def test_a_look_of_another_market_is_not_charged_and_one_of_an_unknown_market_is(tmp_path: Path) -> None:
+    """The market is the calendar of the look's dataset; where one of both does not say, the look counts."""
+    ours, theirs, registry = dataset(tmp_path / "us"), dataset(tmp_path / "coins", "24h"), tmp_path / "registry"
+    record(theirs, SHADOW)
+    merge(registry, theirs)
+    assert seen(ours, *YEAR, own=(), more=(registry,)) == 0 and seen(theirs, *YEAR, own=(), more=(registry,)) == 1
+    record(registry, replace(SHADOW, model="b" * 64))
+    assert seen(ours, *YEAR, own=(), more=(registry,)) == 1
+    manifest_path(theirs, None).write_text("{}")
+    assert seen(ours, *YEAR, own=(), more=(registry,)) == 2, "nobody knows of which market it is"
+
+
+def test_a_sight_whose_sleeve_or_sessions_are_unknown_is_charged(tmp_path: Path) -> None:
+    for number, lost in enumerate(({"sleeve": ""}, {"first": ""}, {"last": ""}, {"first": "", "last": ""})):
+        record(tmp_path, replace(SHADOW, model=str(number), **lost))
+    assert seen(tmp_path, *YEAR, own=()) == 4
+
+
+def test_questions_are_tries_on_every_dataset_of_the_folder_and_in_the_registry(tmp_path: Path) -> None:
+    """On any sessions: each is one more chance of a policy of this sleeve to be accepted by luck."""
+    ours, theirs, registry = dataset(tmp_path / "alpaca"), dataset(tmp_path / "yf"), tmp_path / "registry"
+    for place, model in ((ours, "one"), (theirs, "one"), (theirs, "two"), (registry, "three")):
+        record(place, Look(POLICY, "xs", model, "2020-01-02", "2022-12-30"))
+    record(ours, SHADOW)
+    assert asked(ours, POLICY, "xs") == {"one", "two"} and asked(ours, POLICY, "xs", more=(registry,)) == {"one", "two", "three"}
+
+
+def test_questions_that_are_recorded_at_once_are_all_there_and_each_is_there_once(tmp_path: Path) -> None:
+    looks = [Look(POLICY, "xs", str(number % 5), "2020-01-02", "2022-12-30") for number in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda look: record(tmp_path, look), looks))
+    assert asked(tmp_path, POLICY, "xs") == set("01234") and len((tmp_path / LOOKS).read_bytes().splitlines()) == 5
+
+
+def test_a_promotion_keeps_the_looks_in_the_registry_as_it_keeps_the_trials(tmp_path: Path) -> None:
+    """A dataset that is ingested again, into another folder, is not unseen; judged again, nothing is added."""
+    ours, registry, again = dataset(tmp_path / "a" / "us"), tmp_path / "registry", dataset(tmp_path / "b" / "us")
+    record(ours, SHADOW)
+    challenger = Challenger(tmp_path / "run", ours, registry, Evidence(sleeve="xs"), "model", "settings", "bars")
+    for _ in range(2):
+        entered(challenger, None)
+    assert seen(again, *YEAR, own=()) == 0 and seen(again, *YEAR, own=(), more=(registry,)) == 1
+    assert len((registry / LOOKS).read_bytes().splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,7 +93,11 @@ def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_i
     assert not (tmp_path / "store").exists()
 
     rows = [row for row in read(data / looks.LOOKS, fix="").records if row["command"] == looks.POLICY]
-    assert [row["model"] for row in rows] == ["another question", made["trial"]] and rows[1]["made"]
+    assert [(row["model"], bool(row["made"])) for row in rows] == [
+        ("another question", True),
+        (made["trial"], False),
+        (made["trial"], True),
+    ]
 
     spoilt = tmp_path / "spoilt"
     spoilt.mkdir()
@@ -102,6 +107,29 @@ def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_i
     (spoilt / "policy.json").write_text(json.dumps(wished))
     with pytest.raises(FixInput, match="no `trainer policy` with this dataset wrote this verdict"):
         typed("--policy", spoilt, "--data", data, "--keys", tmp_path, "--to", tmp_path / "store", name="publish-policy")
+
+
+def test_a_question_counts_from_before_it_is_judged_whoever_asks_at_once_and_once_where_its_process_dies(
+    data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one is judged another is asked on the dataset next to it: it is one more; what died is asked again at no further charge."""
+    (tmp_path / "us").mkdir()
+    ours, theirs = (Path(shutil.copytree(data, tmp_path / "us" / name, ignore=shutil.ignore_patterns("looks*"))) for name in "ab")
+    real, other = pipeline._by_orders, dict[str, Any]()
+
+    def by_orders(request: pipeline.PolicyRequest, *rest: Any) -> Any:
+        if request.seed == 1 and not other:
+            other.update(asked(theirs, run, tmp_path / "other", "--seed", 2)[1])
+            raise FixInput("the power went", fix="Start again")
+        return real(request, *rest)
+
+    monkeypatch.setattr(pipeline, "_by_orders", by_orders)
+    with pytest.raises(FixInput, match="the power went"):
+        asked(ours, run, tmp_path / "one", "--seed", 1)
+    assert (other["tries"], other["orders"]["level"]) == (2, 0.975)
+    assert not (tmp_path / "one").exists() and looks.wrote(ours, looks.POLICY) == frozenset()
+    made = asked(ours, run, tmp_path / "one", "--seed", 1)[1]
+    assert made["tries"] == 2 and len(looks.asked(theirs, looks.POLICY, "equities_xs")) == 2
 
 
 def test_another_seed_and_a_log_that_is_left_out_again_are_further_questions(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ Invariants
 3. A draw of a device is valued as a replay values it: from the level of the session before to its own, of the book that the
    device held, from the open of its session to the next one, by the dataset's own opens and costs. Where the session
    before drew nothing, or the dataset lacks a name of the book or the next open, it says nothing and is left out.
-4. What is written is on the dataset's record by its hash before anybody sees it; each further question of a sleeve makes
-   the bound of all stricter.
+4. A question is on the dataset's record before it is judged, and is counted after that, over all records that count together
+   (`trainer/runs/looks.py`): of those that are judged at once none is the only one. One whose process died was asked, and
+   counts once when it is asked again. Each further question of a sleeve makes the bound stricter.
+5. What is written is on the record by its hash before anybody sees it.
 """
 
 from dataclasses import dataclass, replace
@@ -61,6 +63,8 @@ class PolicyRequest:
         That the bound of the gain must be above, of equity a year.
     decisions : Path or None
         Logs of devices, of multipliers that were drawn at random.
+    registry : Path or None
+        Its questions count too.
     """
 
     run: Path
@@ -73,6 +77,7 @@ class PolicyRequest:
     code_version: str
     decisions: Path | None = None
     margin: float = MARGIN
+    registry: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +110,12 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
     whole, env = _book(subject, scores, request.settings)
     evidence, settings = subject.evidence, request.settings
     trial = trial_hash(_question(request, subject, None if given is None else given.sha256))
-    tries = len(looks.asked(request.data, looks.POLICY, evidence.sleeve) | {trial})
-    level = level_of_try(tries)
     policies = walk_forward_sizing(env, fit, request.blocks)
+    look = looks.Look(looks.POLICY, evidence.sleeve, trial, str(whole.sessions[0]), str(whole.sessions[-1]))
+    looks.record(request.data, look)
+    more = () if request.registry is None else (request.registry,)
+    tries = len(looks.asked(request.data, looks.POLICY, evidence.sleeve, more=more))
+    level = level_of_try(tries)
     made = JudgedPolicy(
         learner=request.learner,
         seed=request.seed,
@@ -133,8 +141,7 @@ def judged_policy(request: PolicyRequest, step: Progress = lambda day: None) -> 
         decisions=None if given is None else _by_decisions(request, given, subject, (whole, policies), level),
     )
     content = canonical_json(made)
-    look = looks.Look(looks.POLICY, evidence.sleeve, trial, str(whole.sessions[0]), str(made.last), sha256_of(content))
-    looks.record(request.data, look)
+    looks.record(request.data, replace(look, made=sha256_of(content)))
     write_run(request.to, {POLICY_FILE: content})
     return made
 

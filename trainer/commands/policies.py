@@ -7,7 +7,7 @@ import typer
 
 from signals.text.console import Kept, aligned, emit, progress
 from trainer.clock import now
-from trainer.commands.defaults import new_folder
+from trainer.commands.defaults import new_folder, workspace_of
 from trainer.commands.options import OURS, PUBLISHING, REFUSED_EXIT, TRAINING, WORKSPACE, AsJson, Data, Keys, Run, Seed
 from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
@@ -37,12 +37,12 @@ def policy(
 ) -> None:
     """Learn a sizing policy from a run's walk-forward book, and judge it.
 
-    Each session it multiplies the book by 0, 0.25, 0.5, 0.75 or 1. It is accepted where the one-sided 95 % bound of
-    its gain over the whole book is above --margin, neither drawdown nor turnover is worse, and no limit of losses is
+    Each session it multiplies the book by 0, 0.25, 0.5, 0.75 or 1. It is accepted where the one-sided 95 % bound of its
+    gain over the whole book is above --margin, neither drawdown nor turnover is worse, and no limit of losses is
     tripped that the whole book keeps, both on the replay of weights and by the order-exact engine, and by a log of
     drawn multipliers where one is given. A refusal says how often such a history would have shown a true gain. Every
-    question of a sleeve makes the bound stricter. The folder's policy.json is what `trainer publish-policy` signs.
-    Exit code 1: refused.
+    question of a sleeve makes the bound stricter, on datasets next to this one and in the registry too. The folder's
+    policy.json is what `trainer publish-policy` signs. Exit code 1: refused.
 
     Example: trainer policy --run var/runs/a --data var/data/us
     """
@@ -56,7 +56,8 @@ def policy(
     require_traded(read_evidence(run), run)
     settings = settings_of(config, equity_usd=equity, fixed_ic=None)
     to = to or new_folder(context, "--to", "policy", learner)
-    request = PolicyRequest(run, data, to, settings, learner, seed, blocks, code_version("trainer"), decisions, margin)
+    registry = workspace_of(context).places.registry
+    request = PolicyRequest(run, data, to, settings, learner, seed, blocks, code_version("trainer"), decisions, margin, registry)
     with progress("policy", as_json=as_json) as step:
         made = judged_policy(request, step)
     rows = [("judged", f"{made.first} to {made.last}"), ("tries", str(made.tries))]

@@ -370,7 +370,7 @@ def _looks(subject: BacktestSubject, request: PromotionRequest) -> int:
     holdout, own = subject.evidence.holdout, model_hashes(request.run)
     if holdout is None:
         return 0
-    return looks.seen(request.data, subject.evidence.sleeve, holdout.first, holdout.last, own=own)
+    return looks.seen(request.data, subject.evidence.sleeve, holdout.first, holdout.last, own=own, more=(request.registry,))
 
 
 def openings(registry: Path, sleeve: str, holdout: Holdout | None) -> int:

@@ -6,11 +6,12 @@ r"""Append-only files of JSON records in which each names the hash of the one be
    leaves, and is taken over.
 3. The whole file is verified at every read. Readers and writers hold the file (`flock`): two that append at once follow
    one another, and nobody reads between a line and its anchor.
+4. Datasets that are next to one another in a folder have one record together (`places`): it is read over all of them.
 """
 
 import fcntl
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 from signals.errors import FixInput
 from signals.files import append_line, sha256_of, write_atomic
+from signals.market.dataset import manifest_path
 
 FIRST = "0" * 64
 PREVIOUS = "previous"
@@ -76,11 +78,17 @@ def append(path: Path, record: Record, *, fix: str) -> ChainAnchor:
 
 def extend(path: Path, records: Iterable[Record], *, fix: str) -> ChainAnchor:
     """Add records one by one, each durable before the next; raises as `read`."""
+    return amend(path, lambda known: records, fix=fix)
+
+
+def amend(path: Path, new: Callable[[Chain], Iterable[Record]], *, fix: str) -> ChainAnchor:
+    """Add what `new` makes of what is there, held by nobody else from the reading to the last record; raises as `read`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     with _held(path, fcntl.LOCK_EX):
-        known = _verified(path, fix).anchor
-        for record in records:
+        found = _verified(path, fix)
+        known = found.anchor
+        for record in new(found):
             known = _append(path, record, known)
     return known
 
@@ -102,6 +110,13 @@ def unanchored(path: Path, *, fix: str) -> Chain:
         records.append(record)
         hashes.append(sha256_of(line))
     return Chain(tuple(records), tuple(hashes))
+
+
+def places(data: Path, *more: Path) -> tuple[Path, ...]:
+    """Folders whose records count together: the dataset's first, then datasets next to it, then `more`."""
+    own = data.resolve()
+    beside = sorted(path.parent for path in own.parent.glob(str(manifest_path(Path("*"), None))))
+    return tuple(dict.fromkeys((own, *beside, *(place.resolve() for place in more))))
 
 
 def anchor_path(path: Path) -> Path:

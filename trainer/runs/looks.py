@@ -3,7 +3,9 @@
 A sealed holdout is worth what it is because nobody looked behind it. Sessions after a training's end become the seal of
 a later one; whoever watched a shadow over them, or ran a backtest through them, has seen them before. So every command
 that shows results writes down on which sessions, before it shows them, and a promotion charges what was seen of its
-seal (`trainer/promotion/bars/holdout.py`). One model is one look, however often it is shown.
+seal (`trainer/promotion/bars/holdout.py`). One model is one look, however often it is shown, and of whichever dataset: what
+counts is read over all records that count together (`chain.places`), as trials are. A look counts where its sleeve and its
+market, the calendar of its dataset, are those of what is judged; one that does not say is charged.
 
 What a verdict is given on later is named there too, by its hash (`made`): a training's evidence and scores, a shadow's record, the
 figures that a promotion measured, a stack's verdict, a judged policy. What was changed since, or never written here, is believed by nobody.
@@ -11,12 +13,13 @@ figures that a promotion measured, a stack's verdict, a judged policy. What was 
 Not in it: what a device's own screens show of its trading.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from signals.errors import FixInput
+from signals.errors import BadDataset, FixInput
 from signals.files import sha256_of
+from signals.market.dataset import read_manifest
 from signals.text.wording import reason_of
 from trainer.recipes.base import CpcvConfig
 from trainer.runs import chain
@@ -30,7 +33,10 @@ FIX = "Restore the dataset's folder from a backup; what was looked at cannot be 
 
 @dataclass(frozen=True)
 class Look:
-    """One model's results on the sessions [first, last], ISO dates, as `command` showed them; `made` is the hash of what it wrote."""
+    """One model's results on the sessions [first, last], ISO dates, as `command` showed them; `made` is the hash of what it wrote.
+
+    `market` is written where a look leaves the folder of its dataset, whose calendar it is.
+    """
 
     command: str
     sleeve: str
@@ -38,6 +44,7 @@ class Look:
     first: str
     last: str
     made: str = ""
+    market: str = ""
 
 
 def made(files: Mapping[str, bytes]) -> str:
@@ -79,22 +86,65 @@ def wrote(data: Path, command: str, models: Collection[str] | None = None) -> fr
     return frozenset(str(row.get("made", "")) for row in rows if models is None or str(row["model"]) in models) - {""}
 
 
-def asked(data: Path, command: str, sleeve: str) -> frozenset[str]:
-    """Return the models of a sleeve that `command` has shown; raises as `record`."""
-    rows = chain.read(data / LOOKS, fix=FIX).records
-    return frozenset(str(row["model"]) for row in rows if row["command"] == command and row["sleeve"] == sleeve)
+def asked(data: Path, command: str, sleeve: str, *, more: tuple[Path, ...] = ()) -> frozenset[str]:
+    """Return the models of a sleeve that `command` has shown of this market, on any sessions.
+
+    Parameters
+    ----------
+    more : tuple of Path
+        Folders whose looks count with those of the dataset and of the datasets next to it: the registry.
+
+    Raises
+    ------
+    FixInput
+        A chain is broken.
+    """
+    return frozenset(look.model for look in _of(data, sleeve, more) if look.command == command)
 
 
 def merge(data: Path, theirs: Path) -> None:
     """Add the looks of another folder that are not on record here; raises as `record`."""
-    known = [_look(row) for row in chain.read(data / LOOKS, fix=FIX).records]
-    came = dict.fromkeys(_look(row) for row in chain.read(theirs / LOOKS, fix=FIX).records)
-    if new := [asdict(look) for look in came if look not in known]:
-        chain.extend(data / LOOKS, new, fix=FIX)
+    if came := _looks(theirs):
+        _add(data, *came)
+
+
+def _add(data: Path, *came: Look) -> None:
+    """Write down what is not on record, held from the reading to the writing: of two that record one look at once, one does."""
+    own = _market(data)
+
+    def new(found: chain.Chain) -> Iterator[dict[str, str]]:
+        known = {replace(look, market=look.market or own) for look in map(_look, found.records)}
+        return (asdict(look) for look in dict.fromkeys(came) if replace(look, market=look.market or own) not in known)
+
+    chain.amend(data / LOOKS, new, fix=FIX)
+
+
+def _of(data: Path, sleeve: str, more: tuple[Path, ...]) -> Iterator[Look]:
+    """Looks at results of a sleeve in the market of the dataset; what does not say of which is one of them."""
+    market = _market(data)
+    for place in chain.places(data, *more):
+        for look in _looks(place):
+            if look.sleeve in ("", sleeve) and (not market or look.market in ("", market)):
+                yield look
+
+
+def _looks(folder: Path) -> tuple[Look, ...]:
+    """All that is on record in a folder, each with its market."""
+    market = _market(folder)
+    found = map(_look, chain.read(folder / LOOKS, fix=FIX).records)
+    return tuple(replace(look, market=look.market or market) for look in found)
 
 
 def _look(row: Mapping[str, object]) -> Look:
     return Look(**{one.name: str(row.get(one.name, "")) for one in fields(Look)})
+
+
+def _market(folder: Path) -> str:
+    """Name of a dataset's calendar; empty, which is every market, of a folder that is no dataset or cannot be read as one."""
+    try:
+        return read_manifest(folder).calendar.name
+    except BadDataset:
+        return ""
 
 
 def of_rows(command: str, sleeve: str, model: str, rows: Samples, config: CpcvConfig) -> Look:
@@ -112,18 +162,12 @@ def record(data: Path, look: Look) -> None:
     FixInput
         The chain is broken.
     """
-    path = data / LOOKS
-    if look not in map(_look, chain.read(path, fix=FIX).records):
-        chain.append(path, asdict(look), fix=FIX)
+    _add(data, look)
 
 
-def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...]) -> int:
-    """How many models but `own` of the sleeve were shown on a session of [first, last]; raises as `record`."""
-    return len(
-        {
-            str(known["model"])
-            for known in chain.read(data / LOOKS, fix=FIX).records
-            if known["sleeve"] == sleeve and known["first"] <= last and known["last"] >= first
-        }
-        - set(own)
-    )
+def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...], more: tuple[Path, ...] = ()) -> int:
+    """How many models but `own` of the sleeve were shown on a session of [first, last]; `more` and errors as of `asked`."""
+    shown = {
+        look.model for look in _of(data, sleeve, more) if not (look.first and look.first > last) and not (look.last and look.last < first)
+    }
+    return len(shown - set(own))

@@ -1,7 +1,7 @@
 """Requires a challenger's training to be in the trial log, and adds its book to it before a verdict.
 
 What counts is asked of the dataset's record, of those next to it and of the registry's, which keeps what every promotion
-before saw: a dataset that is ingested again, or whose record was taken away, does not start again at one trial.
+before saw: a dataset that is ingested again, or whose record was taken away, does not start again at one trial, or unseen.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from signals.errors import FixInput
+from trainer.runs import looks
 from trainer.runs.evidence import Evidence
 from trainer.runs.trials import EvidenceTrials, Trials
 from trainer.search import trial_log
@@ -53,7 +54,7 @@ class Challenger:
 
 
 def entered(challenger: Challenger, book: Series | None) -> TrialHistory:
-    """Record the judged book, where there is one, and return everything that is on record; the registry keeps it.
+    """Record the judged book, where there is one, and return everything that is on record; the registry keeps it, and the looks.
 
     Raises
     ------
@@ -68,6 +69,7 @@ def entered(challenger: Challenger, book: Series | None) -> TrialHistory:
     for place in trial_log.places(challenger.data):
         if (place / trial_log.FILE).exists():
             trial_log.merge(challenger.registry, place)
+        looks.merge(challenger.registry, place)
     return trial_log.known(challenger.data, challenger.registry)
 
 

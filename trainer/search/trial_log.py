@@ -33,7 +33,7 @@ from trainer.learners.base import FitDevice
 from trainer.learners.table import LEARNERS
 from trainer.recipes.base import Number, Recipe, RecipeConfig
 from trainer.runs import chain
-from trainer.runs.chain import FIRST, PREVIOUS, Chain, ChainAnchor, Record
+from trainer.runs.chain import FIRST, PREVIOUS, Chain, ChainAnchor, Record, places
 from trainer.runs.run_folder import canonical_json
 from trainer.samples.samples import Samples
 from trainer.samples.source import TrainingBars
@@ -198,13 +198,6 @@ def read(folder: Path) -> TrialHistory:
 def known(data: Path, *more: Path) -> TrialHistory:
     """Return what is on record of a dataset and of those next to it in the same folder, and in `more` folders."""
     return _history([_chain(place / FILE) for place in places(data, *more)], str(data / FILE))
-
-
-def places(data: Path, *more: Path) -> tuple[Path, ...]:
-    """Folders whose records count together: the dataset's first, then datasets next to it, then `more`."""
-    own = data.resolve()
-    beside = sorted(path.parent for path in own.parent.glob(f"*/{FILE}") if manifest_path(path.parent, None).exists())
-    return tuple(dict.fromkeys((own, *beside, *(place.resolve() for place in more))))
 
 
 def append(folder: Path, *records: Record) -> ChainAnchor:
