@@ -24,15 +24,19 @@ from tests.fakes.minutes import decisions, invented
 from trainer.__main__ import app
 from trainer.commands.serving import TrainerModel, _minutes
 from trainer.labels.triple_barrier import BarrierChoice, search_barriers
+from trainer.learners.base import Learner
+from trainer.learners.fanout import RowSet
 from trainer.learners.networks.rows import NETWORKS
 from trainer.runs.evidence import read_evidence
 from trainer.samples.intraday import load_minutes, read_intraday, split_of
+from trainer.samples.samples import Samples
+from trainer.tasks.barrier_classes import task as own
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
 from trainer.tasks.barrier_classes.decisions import Decisions
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, SURE_T, barrier_labels, training_end
 from trainer.tasks.recipes import RECIPES, agreed, config_of
 from trainer.validation.splits import oof as three
-from trainer.validation.splits.oof import parts
+from trainer.validation.splits.oof import parts, score_unseen
 
 ONE = BarrierChoice(1.0, 1.0, 4)
 
@@ -102,7 +106,7 @@ def test_quality_is_ranked_among_the_training_part_alone() -> None:
     known = labels.ends >= 0
     quality = labels.quality
     assert quality is not None and quality[known].min() >= 0.5 and quality[known].max() <= 1.5
-    end = training_end(bars)
+    end = training_end(bars, BarsRecipe())
     assert abs(float(quality[:end][known[:end]].mean()) - 1.0) < 0.01
     later = replace(bars, sigma=np.where(np.arange(len(bars.sessions))[:, None] >= end + 60, 3.0 * bars.sigma, bars.sigma))
     other = BARRIER_CLASSES.labels(later, BarsRecipe(), ())
@@ -127,6 +131,29 @@ def test_given_barriers_are_not_searched() -> None:
     found, said = BARRIER_CLASSES.settled(bars, asked)
     assert found.label.up is not None and len(said["trials"]) == 3  # type: ignore[attr-defined, arg-type]
     assert BARRIER_CLASSES.settled(bars, found) == (found, {})
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.3, 0.45])
+def test_barriers_and_quality_are_of_what_is_before_the_sealed_decisions(share: float) -> None:
+    """Other prices of the sealed share change neither the barriers that are searched nor any open weight."""
+    bars = decisions(90, 14)[0]
+    asked = config_of({"minutes": {"test_share": share}, "label": {"kind": "barrier_classes", "k": 5, "search": 3}}, where="test")
+    labelled = np.flatnonzero(BARRIER_CLASSES.labels(bars, asked, ()).ends[:, 0] >= 0)
+    first = labelled[-round(share * len(labelled))]
+    assert training_end(bars, asked) <= first
+    rng, sealed = np.random.default_rng(1), np.arange(len(bars.sessions))[:, None] >= first
+    level = np.where(sealed, np.exp(0.05 * rng.standard_normal(sealed.shape)), 1.0)
+    later = replace(bars, **{name: getattr(bars, name) * level for name in ("open", "high", "low", "close")})
+    assert BARRIER_CLASSES.settled(bars, asked) == BARRIER_CLASSES.settled(later, asked)
+    one, other = (BARRIER_CLASSES.labels(on, asked, ()) for on in (bars, later))
+    known = (one.ends >= 0) & (one.ends < first)
+    np.testing.assert_array_equal(one.quality[known], other.quality[known])  # type: ignore[index]
+
+
+def test_parts_without_a_test_go_to_the_end() -> None:
+    t0 = np.arange(850)
+    found = parts(t0, t0 + 5, embargo=50, shares=(14 / 17, 3 / 17))
+    assert (found.train.max(), found.validation.min(), found.validation.max(), len(found.test)) == (634, 750, 849, 0)
 
 
 def test_three_parts_are_apart_by_purge_and_embargo() -> None:
@@ -230,6 +257,20 @@ def trained(root: Path, data: str, run: str, *more: str) -> Path:
     words = ["--symbol", "GEN", "--data", str(root / data), "--run", str(at), "--config", str(root / "bars.yml")]
     ran("train", "--sleeve", "bars", *words, *more)
     return at
+
+
+def test_what_is_validated_is_not_sealed(market: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bars.yml").write_text(RECIPE + "minutes: {test_share: 0.3}\n")
+    shown: list[str] = []
+
+    def spied(rows: Samples, learner: Learner, train: RowSet, test: RowSet) -> np.ndarray:
+        shown.extend(str(day)[:10] for day in rows.sessions[rows.t1[test.numbers]])
+        return score_unseen(rows, learner, train, test)
+
+    monkeypatch.setattr(own, "score_unseen", spied)
+    asked = ["--symbol", "GEN", "--data", str(market / "planted"), "--run", str(tmp_path / "run"), "--config", str(tmp_path / "bars.yml")]
+    ran("train", "--sleeve", "bars", *asked)
+    assert shown and max(shown) < read_evidence(tmp_path / "run").holdout.first
 
 
 def test_a_planted_signal_is_found_and_the_clock_alone_is_not_skilled(market: Path) -> None:

@@ -24,7 +24,8 @@ from trainer.__main__ import app
 from trainer.learners.parameters import LightGbmConfig
 from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.runs.evidence import Evidence
-from trainer.samples.samples import samples
+from trainer.samples.samples import Samples, samples
+from trainer.tasks import event_quantiles
 from trainer.tasks.event_quantiles import (
     LevelFigures,
     OutcomeQuantiles,
@@ -101,7 +102,14 @@ def test_the_bars_refuse_a_level_that_is_missed_and_one_that_a_constant_matches(
     assert warnings([good]) == [] and "87.0%" in warnings([missed])[0] and "constant" in warnings([idle])[0]
 
 
-def test_a_training_prints_coverage_and_exports_heads_whose_levels_ascend(tmp_path: Path) -> None:
+def test_a_training_prints_coverage_and_exports_heads_whose_levels_ascend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged_to: list[str] = []
+
+    def spied(asked: OutcomeQuantiles, rows: Samples, **more: Any) -> np.ndarray:
+        judged_to.append(str(rows.sessions[rows.t1].max())[:10])
+        return walked(asked, rows, **more)
+
+    monkeypatch.setattr(event_quantiles, "walked", spied)
     data, run, config = curated.curate(tmp_path / "data"), tmp_path / "run", tmp_path / "recipe.yml"
     cpcv = {"groups": 3, "test_groups": 1, "embargo_sessions": 2, "holdout_sessions": 40}
     config.write_text(
@@ -120,5 +128,6 @@ def test_a_training_prints_coverage_and_exports_heads_whose_levels_ascend(tmp_pa
     np.testing.assert_array_equal(found, wanted)
     assert (found[:, 0] <= found[:, 1]).all() and np.ptp(found) > 0.0
     known = json.loads((run / "evidence.json").read_text())
+    assert len(judged_to) == 5 and max(judged_to) < known["holdout"]["first"], "no head is judged on sealed sessions of the run"
     told = known.get("quantiles") or known["others"]["quantiles"]
     assert [one["is_asked"] for one in told] == [True, True, True, True, True, False, False]

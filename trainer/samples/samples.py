@@ -249,15 +249,21 @@ def seal_holdout(rows: Samples, sessions: int, embargo: int) -> tuple[Samples, S
         return rows, None
     labelled = np.unique(rows.t0)
     first = int(labelled[-sessions]) if len(labelled) > sessions else 0
-    is_open = rows.t1 + embargo < first
-    open_sessions = len(np.unique(rows.t0[is_open]))
+    sealed = rows.t0 >= first
+    seal = Seal(first, int(labelled[-1]), sessions, int(sealed.sum()))
+    opened = before_seal(rows, seal, embargo)
+    open_sessions = len(np.unique(opened.t0))
     if open_sessions < sessions:
         raise TooLittleHistory(
             f"{len(labelled)} labelled sessions leave {open_sessions} outside a sealed holdout of {sessions}",
             fix="Train on a longer range, or configure a shorter holdout_sessions",
         )
-    sealed = rows.t0 >= first
-    return rows.where(is_open), Seal(first, int(labelled[-1]), sessions, int(sealed.sum()))
+    return opened, seal
+
+
+def before_seal(rows: Samples, seal: Seal | None, embargo: int) -> Samples:
+    """Return the rows, of whichever labels, that are known `embargo` sessions before a run's seal; all where nothing is sealed."""
+    return rows if seal is None else rows.where(rows.t1 + embargo < seal.first)
 
 
 Stage = Callable[[str, Mapping[str, object]], None]

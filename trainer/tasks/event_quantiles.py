@@ -28,7 +28,7 @@ from trainer.learners.parameters import LightGbmConfig, Objective
 from trainer.recipes.base import RecipeConfig
 from trainer.runs import artefacts
 from trainer.runs.evidence import Evidence, EvidenceFields, OutOfFoldIc, at_least, at_most
-from trainer.samples.samples import Material, Samples, rows_of, seal_holdout
+from trainer.samples.samples import Material, Samples, before_seal, rows_of, seal_holdout
 from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure, plain_report, without_ratios
@@ -264,7 +264,7 @@ class EventQuantiles(EventTask):
         for asked in forecasts_of(config.label.k):
             labels = asked.labels(source.bars, source.actions, config.label.stop_atr)
             rows = rows_of(labels, self, config, source, case.material.panel)
-            opened, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+            opened = before_seal(rows, case.proof.seal, config.cpcv.embargo_sessions)  # a seal of its own labels would begin later
             found = walking(asked, opened)
             figures += judged(asked, opened, found, groups)
             if asked.of == FAVOURABLE:

@@ -38,13 +38,15 @@ from trainer.tasks.barrier_classes.decisions import KNOWS_NOTHING, Decisions, di
 from trainer.tasks.barrier_classes.horizons import days_of, decisions_of
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.validation.probabilities import ClassFigures, class_figures
-from trainer.validation.splits.oof import parts, score_unseen, walk_forward
+from trainer.validation.splits.oof import SHARES, parts, score_unseen, walk_forward
 from trainer.validation.splits.selection import FEATURE_SETS, FeatureSelection
 
 CLASSES = ClassesHead(("short", "neutral", "long"))
 SURE_T = 2.0
 BPS = 1e-4
 CLOCK_LEARNER = "lightgbm"
+OPEN_SHARES = (SHARES[0] / sum(SHARES), SHARES[1] / sum(SHARES))  # of the decisions that are not sealed
+MOST_PATIENCE = 3  # horizons, in a search of barriers
 
 
 def direction_bar(case: Any, bars: Any) -> BarResult:
@@ -107,7 +109,7 @@ class BarrierClasses(Task):
         up, down = barriers_of(bars.symbols[0])
         choice = BarrierChoice(own.up or up, own.down or down, own.max_bars or own.k)
         found = barrier_labels(cast(DecisionBars, bars), choice, own.overnight)
-        quality = _quality(found, training_end(bars)) if own.quality else None
+        quality = _quality(found, training_end(bars, config)) if own.quality else None
         return replace(found.labels, target=found.side.astype(np.float64), quality=quality)
 
     def settled(self, bars: Bars, config: RecipeConfig) -> tuple[RecipeConfig, Mapping[str, object]]:
@@ -118,7 +120,7 @@ class BarrierClasses(Task):
         found, tried = search_barriers(
             partial(barrier_labels, cast(DecisionBars, bars), overnight=own.overnight),
             horizon=own.k,
-            before=training_end(bars),
+            before=training_end(bars, config),
             cost=own.cost_bps * BPS,
             trials=own.search,
         )
@@ -176,9 +178,9 @@ class BarrierClasses(Task):
         return TaskFindings(fields, tuple(warned), report, oof, {PARAMETERS: arrays(_outlook(case, bars))})
 
     def _validated(self, case: TrainingCase) -> Mean:
-        """Information coefficient on the validation part, by a model of the training part."""
-        rows, bars = case.material.rows, cast(DecisionBars, case.material.source.bars)
-        found = parts(rows.t0, rows.t1, embargo=case.config.cpcv.embargo_sessions)
+        """Information coefficient on the last part of what is open, by a model of the training part."""
+        rows, bars = case.proof.rows, cast(DecisionBars, case.material.source.bars)
+        found = parts(rows.t0, rows.t1, embargo=case.config.cpcv.embargo_sessions, shares=OPEN_SHARES)
         scores = score_unseen(rows, case.learner, RowSet.of(found.train), RowSet.of(found.validation))
         case.step("model of the training part")
         return decisions_of(rows, bars).at(found.validation).information(scores)
@@ -225,9 +227,12 @@ class BarrierClasses(Task):
         ]
 
 
-def training_end(bars: Bars) -> int:
-    """First row after the training part: 70 % of the bars."""
-    return int(0.70 * len(bars.sessions))
+def training_end(bars: Bars, config: RecipeConfig) -> int:
+    """First row after the training part: 70 % of the bars, or where sealed decisions may begin, which are counted from the last label."""
+    rows, own = len(bars.sessions), cast(BarsRecipe, config).label
+    share = config.minutes.test_share if config.minutes else 0.0
+    sealed = round(share * rows) if share else config.cpcv.holdout_sessions
+    return min(int(SHARES[0] * rows), rows - sealed - max(own.max_bars or 0, MOST_PATIENCE * own.k))
 
 
 def barrier_labels(bars: DecisionBars, choice: BarrierChoice, overnight: str) -> BarrierLabels:
@@ -242,8 +247,8 @@ def barrier_labels(bars: DecisionBars, choice: BarrierChoice, overnight: str) ->
 
 def _quality(found: BarrierLabels, before: int) -> Floats:
     """Weights of 1/2 to 3/2 by the rank of the outcome among those of the training part."""
-    outcome = found.outcome
-    known = np.sort(outcome[:before][np.isfinite(outcome[:before])])
+    outcome, ends = found.outcome, found.labels.ends
+    known = np.sort(outcome[(ends >= 0) & (ends < before) & np.isfinite(outcome)])
     weight: Floats = 0.5 + np.searchsorted(known, np.nan_to_num(outcome)) / max(1, len(known))
     return weight
 

@@ -163,7 +163,7 @@ def walk_forward(rows: Samples, learner: Learner, *, groups: int, workers: int, 
     return scores
 
 
-SHARES = (0.70, 0.15)
+SHARES, WHOLE = (0.70, 0.15), 1.0 - 1e-9
 PURGE = 60
 
 
@@ -186,17 +186,20 @@ def parts(t0: Rows, t1: Rows, *, embargo: int, purge: int = PURGE, shares: tuple
         validation  t0 >= a + embargo  and  t1 < b - purge
         test        t0 >= b + embargo
 
+    Where the shares of the first two are the whole there is no test, and validation goes to the end.
+
     Raises
     ------
     TooLittleHistory
         A part has no row.
     """
-    moments = np.unique(t0)
+    moments, after, is_tested = np.unique(t0), int(t1.max(initial=0)) + purge + 1, sum(shares) < WHOLE
     a, b = (int(moments[min(round(share * len(moments)), len(moments) - 1)]) for share in (shares[0], sum(shares)))
+    b = b if is_tested else after
     found = Parts(
         np.flatnonzero(t1 < a - purge), np.flatnonzero((t0 >= a + embargo) & (t1 < b - purge)), np.flatnonzero(t0 >= b + embargo), (a, b)
     )
-    for name in ("train", "validation", "test"):
+    for name in ("train", "validation", "test")[: 2 + is_tested]:
         if not len(getattr(found, name)):
             raise TooLittleHistory(
                 f"no row is left for {name}", where=f"{len(moments)} bars, embargo {embargo}, purge {purge}", fix="Use a longer history"
@@ -208,5 +211,5 @@ def parts(t0: Rows, t1: Rows, *, embargo: int, purge: int = PURGE, shares: tuple
 def _certify(t0: Rows, t1: Rows, found: Parts) -> None:
     """Raise `InvariantBroken` where any label of a part reaches into the features of a later one."""
     for earlier, later in ((found.train, found.validation), (found.validation, found.test), (found.train, found.test)):
-        if int(t1[earlier].max()) >= int(t0[later].min()):
+        if len(later) and int(t1[earlier].max()) >= int(t0[later].min()):
             raise InvariantBroken("a label of an earlier part reaches into a later one")
