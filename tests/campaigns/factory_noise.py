@@ -27,7 +27,8 @@ from trainer.learners.base import FitDevice, Matrix, Numbered
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import learner_named
 from trainer.samples.samples import samples
-from trainer.tasks.barrier_classes.comparison import Comparison, HorizonRows, compare_learners
+from trainer.search.counting import Counted
+from trainer.tasks.barrier_classes.comparison import Comparison, ComparisonRecord, HorizonRows, compare_learners
 from trainer.tasks.barrier_classes.horizons import horizon_rows
 from trainer.tasks.barrier_classes.task import BARRIER_CLASSES, CLASSES
 from trainer.tasks.recipes import recipe_named
@@ -65,12 +66,11 @@ def rows_of(seed: int, sessions: int, strength: float) -> tuple[HorizonRows, ...
 def compared(horizons: tuple[HorizonRows, ...], seed: int) -> Comparison:
     config = recipe_named("bars").config.model_copy(update={"lightgbm": TREES})
     learners = {kind: Numbered(learner_named(kind, config, seed, FitDevice.CPU, head=CLASSES)) for kind in KINDS}
-    opened: list[str] = []
-    found = compare_learners(
-        horizons, learners, reference=learners["lightgbm"], cost_bps=COST_BPS, seed=seed, step=lambda _: None, opened=opened.append
+    days = np.arange(max(int(rows.decisions.session[-1]) for rows in horizons) + 1).astype("datetime64[D]")
+    record = ComparisonRecord(days, lambda: Counted(()), lambda name: 0)  # every market is another one: nothing was compared on it before
+    return compare_learners(
+        horizons, learners, reference=learners["lightgbm"], cost_bps=COST_BPS, seed=seed, step=lambda _: None, record=record
     )
-    assert len(opened) == 1
-    return found
 
 
 def main() -> int:

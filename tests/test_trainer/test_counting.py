@@ -18,8 +18,8 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig, SearchConfig
 from trainer.runs import chain
 from trainer.search import trial_log
-from trainer.search.counting import Counted, counting
-from trainer.search.trial_log import JUDGED, TRAIN, OneTrial, Series, begin, end, recipe_hash, trial_key
+from trainer.search.counting import Counted, cells, counting
+from trainer.search.trial_log import COMPARE, JUDGED, TRAIN, OneTrial, Series, begin, end, recipe_hash, trial_key
 
 DAYS = np.busday_offset(np.datetime64("2020-01-01"), np.arange(120), roll="forward")
 RANGE = ("2020-01-01", "2020-06-16")
@@ -117,6 +117,25 @@ def test_trials_count_for_their_sleeve_where_sessions_overlap(data: Path) -> Non
     tried(data, net(4), first="2010-01-04", last="2020-01-01")  # meets in one session
     assert count(data).tries == 2 and count(data, sleeve="other").tries == 1
     assert count(data, first="2010-06-01", last="2010-06-30").tries == 2
+
+
+def test_compared_cells_count_for_their_sleeve_instrument_and_overlapping_sessions_with_what_became_of_them(data: Path) -> None:
+    """Each outcome once, whichever dataset of the folder it is of; one that died is blind, but for what is asked again now."""
+    tried(data, net(1))  # a training is no cell
+    first = tried(data, net(2), command=COMPARE)
+    tried(dataset(data.parent / "us-2"), net(2), command=COMPARE)
+    end(data, first, net(3))  # the same cell, as another version of the program gives it
+    died = tried(data, None, seed=2, command=COMPARE)
+    tried(data, net(4), seed=3, command=COMPARE, symbols=["B"])
+    tried(data, net(5), seed=4, command=COMPARE, first="2020-07-01", last="2020-12-31")
+    tried(data, net(6), seed=5, command=COMPARE, sleeve="other")
+
+    def counted(own: tuple[str, ...]) -> tuple[list[float], int]:
+        found = cells(trial_log.known(data), "xs", "A", *RANGE, own)
+        return sorted(one.net[0] for one in found.series), found.blind
+
+    outcomes = sorted(net(seed).net[0] for seed in (2, 3))
+    assert counted(()) == (outcomes, 1) and counted((first.key, died.key)) == (outcomes, 0)
 
 
 def test_a_trial_that_never_ended_counts_and_one_that_does_later_is_the_same(data: Path) -> None:

@@ -17,8 +17,19 @@ from trainer.__main__ import app
 from trainer.learners.base import FitDevice, Numbered
 from trainer.learners.parameters import LightGbmConfig
 from trainer.learners.table import Parameters, learner_named
-from trainer.tasks.barrier_classes.comparison import CLOCK, ORACLE, TWIN, Comparison, HorizonRows, compare_learners, exchanged
-from trainer.tasks.barrier_classes.comparison_files import files
+from trainer.search.counting import Counted
+from trainer.search.trial_log import Series
+from trainer.tasks.barrier_classes.comparison import (
+    CLOCK,
+    ORACLE,
+    TWIN,
+    Comparison,
+    ComparisonRecord,
+    HorizonRows,
+    compare_learners,
+    exchanged,
+)
+from trainer.tasks.barrier_classes.comparison_files import files, summary
 from trainer.tasks.barrier_classes.decisions import Decisions, DirectionOutputs, direction_figures, ic_gap, macro_f1, shifts
 from trainer.training import compare
 from trainer.validation.significance.max_t import max_t, max_t_each
@@ -52,13 +63,28 @@ def market(strength: float, seed: int = 3, horizon: int = 5) -> HorizonRows:
     )
 
 
+NOTHING = Counted(())
+DAYS = np.busday_offset(np.datetime64("2022-01-03"), np.arange(SESSIONS), roll="forward")
+
+
+def on_record(before: Counted = NOTHING, looks: int = 0, opened: list[str] | None = None) -> ComparisonRecord:
+    """The record of a dataset on which `before` was compared and the test part seen `looks` times; it notes what is opened."""
+    names = [] if opened is None else opened
+
+    def note(name: str) -> int:
+        names.append(name)
+        return looks
+
+    return ComparisonRecord(DAYS, lambda: before, note)
+
+
 @cache
 def compared(strength: float) -> tuple[Comparison, tuple[str, ...]]:
     opened: list[str] = []
     horizons = (market(strength), market(strength, seed=4, horizon=10))
     kinds = {kind: learner(kind) for kind in ("lightgbm", "logistic")}
     found = compare_learners(
-        horizons, kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=7, step=lambda _: None, opened=opened.append
+        horizons, kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=7, step=lambda _: None, record=on_record(opened=opened)
     )
     return found, tuple(opened)
 
@@ -109,7 +135,13 @@ def test_the_clock_alone_is_refused_where_direction_is_planted() -> None:
     rows = market(0.5)
     blind = replace(rows, inputs=rows.clock, names=("place",))
     found = compare_learners(
-        (blind,), {"lightgbm": learner("lightgbm")}, reference=learner("lightgbm"), cost_bps=0.5, seed=1, step=lambda _: None, opened=len
+        (blind,),
+        {"lightgbm": learner("lightgbm")},
+        reference=learner("lightgbm"),
+        cost_bps=0.5,
+        seed=1,
+        step=lambda _: None,
+        record=on_record(),
     )
     assert not found.is_skilled
 
@@ -127,7 +159,7 @@ def test_learners_judged_on_different_decisions_are_no_table(monkeypatch: pytest
     kinds = {kind: learner(kind) for kind in ("lightgbm", "logistic")}
     with pytest.raises(InvariantBroken, match="different decisions"):
         compare_learners(
-            (market(0.5),), kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=1, step=lambda _: None, opened=lambda _: None
+            (market(0.5),), kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=1, step=lambda _: None, record=on_record()
         )
 
 
@@ -170,7 +202,9 @@ def test_an_ic_that_needs_what_was_learned_from_nearby_is_refused_and_too_few_se
 
     def of(rows: HorizonRows) -> Comparison:
         kinds = {"lightgbm": learner("lightgbm")}
-        return compare_learners((rows,), kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=7, step=lambda _: None, opened=print)
+        return compare_learners(
+            (rows,), kinds, reference=learner("lightgbm"), cost_bps=0.5, seed=7, step=lambda _: None, record=on_record()
+        )
 
     refused, plain, waived = of(replace(rows, decisions=turned, reach=320)), of(replace(rows, reach=320)), of(replace(rows, reach=5000))
     assert any("320 bars and more from what was learned from" in reason for reason in refused.reasons)
@@ -191,6 +225,44 @@ def test_max_t_of_each_is_that_of_the_chosen() -> None:
     each = max_t_each(series, block=5)
     assert each[0] == max_t(series[:, 0], series[:, 1:], block=5)
     assert max(one.t for one in each) == min(each, key=lambda one: one.p).t
+
+
+def alone(before: Counted = NOTHING, looks: int = 0) -> Comparison:
+    """One learner that knows nothing, the luckiest of a few, in a comparison of its own."""
+    kinds = {"logistic": learner("logistic")}
+    words = {"reference": learner("logistic"), "cost_bps": 0.5, "seed": 7, "step": lambda _: None}
+    return compare_learners((market(0.0),), kinds, record=on_record(before, looks), **words)  # type: ignore[arg-type]
+
+
+def test_a_learner_that_is_compared_by_itself_answers_for_those_that_were_compared_before() -> None:
+    """Its t is the same, its p that of the largest of all: of series by max-t over the days that any has, of others as if independent."""
+    first, rng = alone(), np.random.default_rng(11)
+    own = first.cells[0].figures.by_session
+    earlier = tuple(Series(DAYS[100:190], rng.normal(size=90)) for _ in range(9))
+    second, third = alone(Counted(earlier)), alone(Counted(earlier[:4], blind=5))
+    family = np.full((90, 10), np.nan)
+    family[42:, 0] = own  # sessions 142 to 189
+    family[:, 1:] = np.column_stack([one.net for one in earlier])
+    assert second.cells[0].adjusted == max_t_each(family, block=5)[0]
+    assert third.cells[0].adjusted == max_t_each(family[:, :5], blind=5, block=5)[0]
+    chances = [found.cells[0].adjusted.p for found in (first, second, third) if found.cells[0].adjusted]
+    assert chances[0] < min(chances[1:]), "one of ten is easier to be lucky than one"
+    assert (first.charge.cells, second.charge.cells, third.charge.cells, third.charge.blind) == (0, 9, 9, 5)
+    said = dict(summary(third))["counted with them"]
+    assert said.startswith("9 earlier cells on record, 5 without a series, taken for independent")
+
+
+def test_the_same_comparison_again_adds_nothing() -> None:
+    first = alone()
+    again = alone(Counted((Series(DAYS[142:190], first.cells[0].figures.by_session),)))
+    assert again.cells[0].adjusted == first.cells[0].adjusted and again.charge == first.charge and again.charge.cells == 0
+
+
+def test_each_look_at_the_test_part_before_raises_what_it_asks_for() -> None:
+    """Of three looks each passes 1.645 with 5 %; three that share that ask for Phi^-1(0.95^(1/3)) = 2.121."""
+    assert (alone().charge.test_t, alone(looks=2).charge.test_t) == (pytest.approx(1.645), pytest.approx(2.1212, abs=5e-4))
+    refused = [reason for reason in alone(looks=2).reasons if "on test" in reason]
+    assert len(refused) == 2 and all(reason.endswith("under 2.121: it was seen 2 times before, which is charged") for reason in refused)
 
 
 def died(*given: object, **named: object) -> None:
@@ -234,4 +306,15 @@ def test_one_command_compares_learners_on_minutes_and_records_whose_seal_it_open
     assert (tmp_path / "zoo" / "plots" / "directions.png").read_bytes().startswith(b"\x89PNG")
     looks = [json.loads(line) for line in (data / "looks.jsonl").read_text().splitlines()]
     assert [look["command"] for look in looks] == ["compare"] and looks[0]["model"].startswith(best)
+
+    def charged(*more: str) -> dict[str, float]:
+        """What a comparison of one learner by itself answers for."""
+        to = tmp_path / "-".join(more)
+        done("compare", "--sleeve", "bars", *asked, "--learners", more[0], "--seed", more[1], "--to", str(to))
+        charge: dict[str, float] = json.loads((to / "compare.json").read_text())["charge"]
+        return charge
+
+    assert known["charge"] == {"cells": 0, "blind": 0, "looks": 0, "test_t": pytest.approx(1.645)}
+    assert charged("lightgbm,logistic", "1") == known["charge"], "the same again"
+    assert charged("lightgbm", "2") == {"cells": 4, "blind": 0, "looks": 1, "test_t": pytest.approx(1.9545, abs=5e-4)}
     assert "the clock alone" in (tmp_path / "zoo" / "compare.html").read_text()

@@ -87,7 +87,7 @@ def test_minutes_of_many_names_and_the_learners_of_bars_are_on_a_cluster_what_th
 def _of_minutes(folder: Path) -> tuple[dict[str, np.ndarray], Comparison]:
     kinds = {kind: directions.learner(kind) for kind in ("lightgbm", "logistic")}
     horizons = (directions.market(0.5), directions.market(0.5, seed=4, horizon=10))
-    words = {"reference": directions.learner("lightgbm"), "cost_bps": 0.5, "seed": 7, "step": no_step, "opened": no_step}
+    words = {"reference": directions.learner("lightgbm"), "cost_bps": 0.5, "seed": 7, "step": no_step, "record": directions.on_record()}
     return session_minutes.found(folder), compare_learners(horizons, kinds, **words)  # type: ignore[arg-type]
 
 

@@ -153,6 +153,12 @@ def test_a_sight_whose_sleeve_or_sessions_are_unknown_is_charged(tmp_path: Path)
     assert seen(tmp_path, *YEAR, own=()) == 4
 
 
+def test_what_is_judged_on_one_instrument_was_not_seen_on_another_alone(tmp_path: Path) -> None:
+    for model, symbol in (("1", "ES"), ("2", "NQ"), ("3", "")):
+        record(tmp_path, replace(SHADOW, model=model, symbol=symbol))
+    assert seen(tmp_path, *YEAR, own=(), symbol="ES") == 2 and seen(tmp_path, *YEAR, own=()) == 3
+
+
 def test_questions_are_tries_on_every_dataset_of_the_folder_and_in_the_registry(tmp_path: Path) -> None:
     """On any sessions: each is one more chance of a policy of this sleeve to be accepted by luck."""
     ours, theirs, registry = dataset(tmp_path / "alpaca"), dataset(tmp_path / "yf"), tmp_path / "registry"

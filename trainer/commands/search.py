@@ -119,7 +119,7 @@ def compare(
 
     The sealed holdout stays sealed. Writes comparison.md and comparison.json. Of a sleeve of minutes validation ranks every
     learner at every horizon, the sealed part is opened once for the best one, and compare.html shows all next to the clock alone
-    and a noise twin.
+    and a noise twin. Learners that were compared before on the instrument, and earlier looks at the sealed part, are charged.
 
     Example: trainer compare --sleeve equities_xs --learners lightgbm,ridge
     """

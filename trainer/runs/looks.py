@@ -35,7 +35,8 @@ FIX = "Restore the dataset's folder from a backup; what was looked at cannot be 
 class Look:
     """One model's results on the sessions [first, last], ISO dates, as `command` showed them; `made` is the hash of what it wrote.
 
-    `market` is written where a look leaves the folder of its dataset, whose calendar it is.
+    `market` is written where a look leaves the folder of its dataset, whose calendar it is; `symbol` where results are of one
+    instrument alone.
     """
 
     command: str
@@ -45,6 +46,7 @@ class Look:
     last: str
     made: str = ""
     market: str = ""
+    symbol: str = ""
 
 
 def made(files: Mapping[str, bytes]) -> str:
@@ -150,8 +152,8 @@ def _market(folder: Path) -> str:
 def of_rows(command: str, sleeve: str, model: str, rows: Samples, config: CpcvConfig) -> Look:
     """Return the look at all that a training or a comparison shows: the open rows, to the end of their labels."""
     shown, _ = seal_holdout(rows, config.holdout_sessions, config.embargo_sessions)
-    days = [str(shown.sessions[row].astype("datetime64[D]")) for row in (shown.t0.min(), shown.t1.max())]
-    return Look(command, sleeve, model, *days)
+    first, last = (str(shown.sessions[row].astype("datetime64[D]")) for row in (shown.t0.min(), shown.t1.max()))
+    return Look(command, sleeve, model, first, last, symbol=rows.symbols[0] if len(rows.symbols) == 1 else "")
 
 
 def record(data: Path, look: Look) -> None:
@@ -165,9 +167,14 @@ def record(data: Path, look: Look) -> None:
     _add(data, look)
 
 
-def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...], more: tuple[Path, ...] = ()) -> int:
-    """How many models but `own` of the sleeve were shown on a session of [first, last]; `more` and errors as of `asked`."""
+def seen(data: Path, sleeve: str, first: str, last: str, *, own: tuple[str, ...], more: tuple[Path, ...] = (), symbol: str = "") -> int:
+    """How many models but `own` of the sleeve were shown on a session of [first, last]; `more` and errors as of `asked`.
+
+    Of what is judged on the one instrument `symbol`, looks at another one alone do not count.
+    """
     shown = {
-        look.model for look in _of(data, sleeve, more) if not (look.first and look.first > last) and not (look.last and look.last < first)
+        look.model
+        for look in _of(data, sleeve, more)
+        if not (look.first and look.first > last) and not (look.last and look.last < first) and (not symbol or look.symbol in ("", symbol))
     }
     return len(shown - set(own))

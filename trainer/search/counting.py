@@ -10,7 +10,8 @@
 4. A retraining of a lineage counts as none, where its ancestor is on record with the same features, recipe and seed,
    and its data end later.
 5. A trial without returns (failed, interrupted) counts too: it is blind, and nothing is known of it.
-6. Where a search by a task's own metric asks, only series of that metric are seen; other trials are blind.
+6. Cells of comparisons (`cells`) count for a comparison of the same instrument, each outcome of a key once.
+7. Where a search by a task's own metric asks, only series of that metric are seen; other trials are blind.
 """
 
 from collections import Counter, defaultdict
@@ -20,7 +21,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from trainer.search.arena import BOOK
-from trainer.search.trial_log import JUDGED, SEARCH, Series, Study, Trial, TrialHistory, TrialOutcome
+from trainer.search.trial_log import COMPARE, JUDGED, SEARCH, Series, Study, Trial, TrialHistory, TrialOutcome
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +87,19 @@ def counting(history: TrialHistory, sleeves: Collection[str], first: str, last: 
         {str(state): states[str(state)] for state in TrialOutcome},
         len(retrained - asked.keys()),
     )
+
+
+def cells(history: TrialHistory, sleeve: str, symbol: str, first: str, last: str, own: Collection[str]) -> Counted:
+    """Return the compared cells of a sleeve on one instrument; those of the keys `own` that have no outcome are no further ones."""
+    known: defaultdict[str, dict[bytes, Trial]] = defaultdict(dict)
+    for study in history.studies.values():
+        symbols = study.identity.get("symbols") or (symbol,)
+        is_on_it = isinstance(symbols, list | tuple) and symbol in symbols
+        if study.identity.get("command") == COMPARE and is_on_it and _is_in(study.identity, (sleeve,), first, last):
+            for trial in study.trials:
+                known[trial.key].setdefault(trial.net.tobytes() if np.isfinite(trial.sharpe) else b"", trial)
+    seen = [Series(trial.days, trial.net) for outcomes in known.values() for net, trial in outcomes.items() if net]
+    return Counted(tuple(seen), sum(outcomes.keys() == {b""} and key not in own for key, outcomes in known.items()))
 
 
 def _blind(trial: Trial) -> Trial:

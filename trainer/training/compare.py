@@ -4,7 +4,8 @@ The sealed holdout is no column of a comparison of daily bars: comparing learner
 the walk-forward IC, which no hindsight helps.
 
 On minutes, each learner at each horizon is a trial on record before it is fitted, with its series on validation before anybody
-sees it; of the sealed part, who opens it is on record.
+sees it; of the sealed part, who opens it is on record. Cells of the sleeve on the same instrument that were compared before, on
+sessions that overlap, and earlier looks at the sealed part are charged; the same comparison again adds nothing.
 """
 
 from collections.abc import Mapping
@@ -24,11 +25,13 @@ from trainer.recipes.base import Recipe, RecipeConfig
 from trainer.runs import looks
 from trainer.samples.samples import Material, Range, prepare, seal_holdout
 from trainer.search import trial_log
+from trainer.search.counting import Counted
+from trainer.search.counting import cells as cells_on_record
 from trainer.search.run import TrialRun
 from trainer.search.trial_log import COMPARE, OneTrial, Series, asked, begin, data_of, end, sharpe_of
-from trainer.tasks.barrier_classes.comparison import Comparison, HorizonRows, cell_name, compare_learners
+from trainer.tasks.barrier_classes.comparison import Comparison, ComparisonRecord, HorizonRows, cell_name, compare_learners
 from trainer.tasks.barrier_classes.config import BarsRecipe
-from trainer.tasks.barrier_classes.horizons import days_of, horizon_rows
+from trainer.tasks.barrier_classes.horizons import days_of, horizon_rows, session_days
 from trainer.tasks.barrier_classes.task import CLASSES, CLOCK_LEARNER
 from trainer.tasks.recipes import agreed
 from trainer.validation.deciles import SESSIONS_PER_YEAR, book_returns, next_opens
@@ -41,14 +44,14 @@ def compared(
     recipe: Recipe, config: BarsRecipe, kinds: tuple[str, ...], horizons: tuple[int, ...], span: Range, seed: int, step: Step
 ) -> Comparison:
     """Compare learners at every horizon; on record before the sealed part is opened is which days are seen."""
-    rows, days, asked_of = list[HorizonRows](), list[str](), dict[str, tuple[OneTrial, Days]]()
+    rows, ends, asked_of = list[HorizonRows](), list[str](), dict[str, tuple[OneTrial, Days]]()
     for horizon in horizons:
         own = config.model_copy(update={"label": config.label.model_copy(update={"k": horizon})})
         material = prepare(agreed(recipe, own), own, span)
         bars = cast(DecisionBars, material.source.bars)
         embargo, reach = material.config.cpcv.embargo_sessions, cast(BarsSleeve, material.sleeve).reach + own.view.sessions
         rows.append(horizon_rows(material.rows, bars, horizon=horizon, embargo=embargo, reach=reach))
-        days += [str(bars.sessions[rows[-1].decisions.moment[rows[-1].test[place]]].astype("datetime64[D]")) for place in (0, -1)]
+        ends += [str(bars.sessions[rows[-1].decisions.moment[rows[-1].test[place]]].astype("datetime64[D]")) for place in (0, -1)]
         judged = days_of(bars, rows[-1].decisions.at(rows[-1].validation))
         for kind in kinds:
             learned = material.config.model_copy(update={"learner": kind})
@@ -57,12 +60,10 @@ def compared(
             asked_of[cell_name(kind, horizon)] = asked(COMPARE, data, learned, seed=seed, device=device), judged
     for question, _ in asked_of.values():
         begin(span.data, question)
+    record = _record(recipe, span, material, {name: question for name, (question, _) in asked_of.items()}, (min(ends), max(ends)))
 
     def learner(kind: str) -> Learner:
         return recipe.task.learner(config.model_copy(update={"learner": kind}), seed, FitDevice.AUTO)
-
-    def opened(name: str) -> None:
-        looks.record(span.data, looks.Look("compare", recipe.sleeve.name, f"{name} {config.fingerprint()}", min(days), max(days)))
 
     found = compare_learners(
         tuple(rows),
@@ -71,13 +72,30 @@ def compared(
         cost_bps=config.label.cost_bps,
         seed=seed,
         step=step,
-        opened=opened,
+        record=record,
     )
     for cell in found.cells:
         question, judged = asked_of[cell.name]
         series, there = cell.figures.by_session, np.isfinite(cell.figures.by_session)
         end(span.data, question, Series(judged[there], series[there]))
     return found
+
+
+def _record(recipe: Recipe, span: Range, material: Material, questions: Mapping[str, OneTrial], test: tuple[str, str]) -> ComparisonRecord:
+    """Return what is on record of comparisons of this instrument; `test` are the ends of the sealed part, ISO dates."""
+    sleeve, symbol, keys = recipe.sleeve.name, material.rows.symbols[0], {question.key for question in questions.values()}
+    spans = [(str(question.identity["first"]), str(question.identity["last"])) for question in questions.values()]
+    first, last = min(begins for begins, _ in spans), max(ends for _, ends in spans)
+
+    def cells() -> Counted:
+        return cells_on_record(trial_log.known(span.data), sleeve, symbol, first, last, keys)
+
+    def opened(name: str) -> int:
+        look = looks.Look("compare", sleeve, f"{name} {questions[name].key}", *test, symbol=symbol)
+        looks.record(span.data, look)
+        return looks.seen(span.data, sleeve, *test, own=(look.model,), symbol=symbol)
+
+    return ComparisonRecord(session_days(cast(DecisionBars, material.source.bars)), cells, opened)
 
 
 def every_learner(config: BarsRecipe) -> tuple[str, ...]:

@@ -10,13 +10,12 @@ first (Sidak).
 """
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from trainer.backtest.document import is_ruined, worth
 from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.bars.trials import deflated_sharpe
 from trainer.runs.evidence import BarResult, finite
-from trainer.validation.significance.power import deflated_rates, rates, sharpe_error
+from trainer.validation.significance.power import deflated_rates, rates, shared_limit, sharpe_error
 
 SEALED = "sealed before the search"
 RECORD = "DSR with the seal"
@@ -73,8 +72,7 @@ def record(case: Case, bars: PromotionConfig) -> BarResult:
 def charged(limit: float, before: int, sessions: int) -> float:
     """Limit of a seal that was seen `before` times: dead challengers pass it together as often as one alone would."""
     error = sharpe_error(0.0, sessions)
-    refused = float(ndtr(limit / error))
-    return float(ndtri(refused ** (1.0 / (before + 1)))) * error
+    return shared_limit(limit / error, before) * error
 
 
 def charge(before: int) -> str:

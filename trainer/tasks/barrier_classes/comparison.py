@@ -1,4 +1,4 @@
-"""Compares learners and horizons: ranked on validation, the seal opened once, "skilled" adjusted over all that were tried.
+"""Compares learners and horizons: ranked on validation, the seal opened once, "skilled" adjusted over all that were ever tried.
 
 1. Every learner of a horizon is judged on the same decisions, proven by their hash.
 2. Validation ranks. The test part is scored for the best cell alone, and for the rows that it is read beside: the clock alone, the
@@ -6,6 +6,9 @@
    the oracle. None of these can be chosen.
 3. Skilled is the best cell whose t on validation few maxima over all cells reach (max-t by session bootstrap), that holds on test,
    knows more there than the clock, and is not wrong in any regime.
+4. All cells are those of earlier comparisons too: ten comparisons of one learner are judged as one of ten, and so is a learner that
+   is compared again. One whose series is not on record is taken for independent of all others, which is the strictest. The test
+   part's t is raised by the looks at it before (Sidak, as a promotion's seal).
 """
 
 import time
@@ -16,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from signals.errors import InvariantBroken
-from signals.market.bars import Floats
+from signals.market.bars import Days, Floats
 from signals.scoring.evidence import Mean
 from trainer.learners.base import HasHead, Learner, Matrix, Model, Rows
 from trainer.learners.fanout import side_by_side
+from trainer.search.counting import Counted
 from trainer.search.judgement import ENOUGH_CLUSTERS, clusters
 from trainer.tasks.barrier_classes.decisions import (
     Decisions,
@@ -33,6 +37,7 @@ from trainer.tasks.barrier_classes.decisions import (
 )
 from trainer.validation.significance.max_t import MaxT, max_t_each
 from trainer.validation.significance.pbo import Metric, probability_of_overfitting
+from trainer.validation.significance.power import shared_limit
 from trainer.validation.splits.oof import Step
 
 ONE_SIDED = 1.645
@@ -114,6 +119,40 @@ class Embargoed:
 
 
 @dataclass(frozen=True, eq=False)
+class ComparisonRecord:
+    """The record as a comparison asks it: when it needs to, because others may end meanwhile.
+
+    Attributes
+    ----------
+    days : datetime64[D], shape (S,)
+        Trading day of each numbered session.
+    cells : callable
+        Cells on record that count with these, and these themselves where they were compared before.
+    opened : callable
+        Writes down the name of the cell for which the test part is opened, before it is; returns how many others were seen on it.
+    """
+
+    days: Days
+    cells: Callable[[], Counted]
+    opened: Callable[[str], int]
+
+
+@dataclass(frozen=True)
+class Charge:
+    """Earlier cells, those `blind` of them without a series, earlier looks at the test part, and the t that it asks for therefore."""
+
+    cells: int = 0
+    blind: int = 0
+    looks: int = 0
+    test_t: float = ONE_SIDED
+
+    def __str__(self) -> str:
+        blind = f", {self.blind} without a series, taken for independent of all others" if self.blind else ""
+        seen = f"the test part was seen {self.looks} times before and asks for t {self.test_t:.2f}"
+        return f"{self.cells} earlier cells on record{blind}; {seen}"
+
+
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Result of a comparison.
 
@@ -147,6 +186,7 @@ class Comparison:
     clusters: int
     loss_chance: float
     shifts: tuple[Shift, ...]
+    charge: Charge
     reasons: tuple[str, ...]
 
     @property
@@ -163,7 +203,7 @@ def compare_learners(
     cost_bps: float,
     seed: int,
     step: Step,
-    opened: Callable[[str], None],
+    record: ComparisonRecord,
 ) -> Comparison:
     """Compare every learner at every horizon.
 
@@ -175,8 +215,6 @@ def compare_learners(
         The same, of tables; fitted to the clock, the twin's labels and the truth.
     seed : int
         Of the exchange of labels.
-    opened : callable
-        Told the name of the cell for which the test part is opened, before it is.
 
     Raises
     ------
@@ -192,12 +230,17 @@ def compare_learners(
             fitted[cell.name] = model, means
             step(cell.name)
     _require_equal_rows(cells)
-    series = _aligned(cells, {rows.horizon: rows.decisions.at(rows.validation) for rows in horizons})
-    cells = [replace(cell, adjusted=test) for cell, test in zip(cells, max_t_each(series, block=BLOCK_SESSIONS), strict=True)]
+    sessions, series = _aligned(cells, {rows.horizon: rows.decisions.at(rows.validation) for rows in horizons})
+    before = record.cells()
+    family = _with_earlier(series, record.days[sessions], before)
+    adjusted = max_t_each(family, blind=before.blind, block=BLOCK_SESSIONS)
+    cells = [replace(cell, adjusted=test) for cell, test in zip(cells, adjusted, strict=False)]
     order = sorted(range(len(cells)), key=lambda place: (-_t(cells[place].figures.ic), place))
     best, rows = cells[order[0]], next(rows for rows in horizons if rows.horizon == cells[order[0]].horizon)
     others = _beside(rows, learners[best.learner], reference, seed)
-    opened(best.name)
+    looks = record.opened(best.name)
+    earlier = family.shape[1] - len(cells) + before.blind
+    charge = Charge(earlier, before.blind, looks, shared_limit(ONE_SIDED, looks))
     judged = {
         part: {name: _judged(model, given, means, rows, numbers, cost_bps, twin) for name, (model, given, means, twin) in others.items()}
         for part, numbers in (("validation", rows.validation), ("test", rows.test))
@@ -218,7 +261,8 @@ def compare_learners(
         clusters=distinct,
         loss_chance=loss_chance,
         shifts=shifts(_last(rows.inputs[rows.train]), _last(rows.inputs[rows.test]), rows.names),
-        reasons=tuple(_reasons(best, test, over_clock, embargoed)),
+        charge=charge,
+        reasons=tuple(_reasons(best, test, over_clock, embargoed, charge)),
     )
 
 
@@ -300,14 +344,28 @@ def _require_equal_rows(cells: list[Cell]) -> None:
             raise InvariantBroken(f"learners of horizon {horizon} were judged on different decisions: {', '.join(sorted(hashes))}")
 
 
-def _aligned(cells: list[Cell], parts: Mapping[int, Decisions]) -> Floats:
-    """Series of all cells over the sessions that any has, float64 (S, cells); NaN where a cell has none."""
+def _aligned(cells: list[Cell], parts: Mapping[int, Decisions]) -> tuple[NDArray[np.int64], Floats]:
+    """Sessions that any cell has, and series of all cells over them, float64 (S, cells); NaN where a cell has none."""
     own = {horizon: np.unique(part.session) for horizon, part in parts.items()}
     sessions = np.unique(np.concatenate(list(own.values())))
     series = np.full((len(sessions), len(cells)), np.nan)
     for place, cell in enumerate(cells):
         series[np.searchsorted(sessions, own[cell.horizon]), place] = cell.figures.by_session
-    return series
+    return sessions, series
+
+
+def _with_earlier(series: Floats, days: Days, before: Counted) -> Floats:
+    """Series of all cells, float64 (S, cells), and behind them those on record that are none of them, over the days that any has."""
+    own = {column[np.isfinite(column)].tobytes() for column in series.T}
+    others = [one for one in before.series if one.net.tobytes() not in own]
+    if not others:
+        return series
+    cells, every = series.shape[1], np.unique(np.concatenate([days, *(one.days for one in others)]))
+    joined = np.full((len(every), cells + len(others)), np.nan)
+    joined[np.searchsorted(every, days), :cells] = series
+    for place, one in enumerate(others, start=cells):
+        joined[np.searchsorted(every, one.days), place] = one.net
+    return joined
 
 
 def _overfitting(series: Floats) -> tuple[int, float | None, float]:
@@ -328,16 +386,17 @@ def _embargoed(rows: HorizonRows, by_session: Floats) -> Embargoed:
     return Embargoed(rows.reach, *(judged.mean(by_session[some]) for some in (is_further, ~is_further)))
 
 
-def _reasons(best: Cell, test: DirectionFigures, over_clock: Mean, embargoed: Embargoed) -> list[str]:
+def _reasons(best: Cell, test: DirectionFigures, over_clock: Mean, embargoed: Embargoed, charge: Charge) -> list[str]:
     adjusted = best.adjusted
     found = []
     if adjusted is None or not adjusted.p <= SKILLED_P:
         chance = float("nan") if adjusted is None else adjusted.p
         found.append(f"the best of as many without skill does as well on validation with chance {chance:.2f}, more than {SKILLED_P}")
-    if not test.ic.t >= ONE_SIDED:
-        found.append(f"t {test.ic.t:+.2f} of the IC on test, under {ONE_SIDED}")
-    if not over_clock.t >= ONE_SIDED:
-        found.append(f"t {over_clock.t:+.2f} of what it knows beyond the clock on test, under {ONE_SIDED}")
+    seen = f"{charge.test_t:.3f}" + (f": it was seen {charge.looks} times before, which is charged" if charge.looks else "")
+    if not test.ic.t >= charge.test_t:
+        found.append(f"t {test.ic.t:+.2f} of the IC on test, under {seen}")
+    if not over_clock.t >= charge.test_t:
+        found.append(f"t {over_clock.t:+.2f} of what it knows beyond the clock on test, under {seen}")
     if embargoed.is_gap:
         found.append(f"the IC falls to {embargoed.further.mean:+.4f} {embargoed.reach} bars and more from what was learned from")
     if test.refuses_regime() and test.worst_regime is not None:

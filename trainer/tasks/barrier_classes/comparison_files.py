@@ -79,6 +79,7 @@ def files(found: Comparison, title: str) -> Mapping[str, bytes]:
         "ic_gap": vars(found.gap),
         "embargoed": {"reach": found.embargoed.reach, "further": vars(found.embargoed.further), "nearer": vars(found.embargoed.nearer)},
         "over_clock": vars(found.over_clock),
+        "charge": vars(found.charge),
         "rows": [{"what": row.name, "part": row.part, "ic": vars(row.ic), "figures": list(row.figures)} for row in rows],
     }
     content = json.dumps(_finite(figures), indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -104,6 +105,7 @@ def summary(found: Comparison) -> tuple[tuple[str, str], ...]:
     return (
         ("best on validation", found.cells[0].name),
         ("skilled", "yes" if found.is_skilled else f"no: {found.reasons[0]}"),
+        ("counted with them", str(found.charge)),
         ("test part", f"opened once, for {found.cells[0].name}"),
         ("beyond the clock, test", _mean(found.over_clock)),
         (f"IC on validation {found.embargoed.reach} bars and more from training", _further(found.embargoed.further)),

@@ -67,9 +67,14 @@ def decisions_of(rows: Samples, bars: DecisionBars) -> Decisions:
 
 
 def days_of(bars: DecisionBars, what: Decisions) -> Days:
-    """Trading day of each session with decisions, by its last bar."""
-    last = np.searchsorted(bars.session[:, 0], np.unique(what.session), side="right") - 1
-    found: Days = bars.sessions[last].astype("datetime64[D]")
+    """Trading day of each session with decisions."""
+    return session_days(bars)[np.unique(what.session)]
+
+
+def session_days(bars: DecisionBars) -> Days:
+    """Trading day of each numbered session, by its last bar."""
+    number = bars.session[:, 0]
+    found: Days = bars.sessions[np.searchsorted(number, np.arange(number[-1] + 1), side="right") - 1].astype("datetime64[D]")
     return found
 
 

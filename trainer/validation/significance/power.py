@@ -2,6 +2,7 @@ r"""Error rates of a bar in closed form, for nearly normal figures.
 
 SE(annual Sharpe ratio S over n sessions) = sqrt[(252 + S^2 / 2) / n]                    (Lo 2002, returns iid)
 sessions that see an effect e of a mean with session deviation s = [(z_{1-level} + z_power) s / e]^2
+limit of what was seen m - 1 times before = Phi^-1[Phi(z)^(1/m)]                         (Sidak 1967)
 """
 
 import numpy as np
@@ -17,6 +18,11 @@ SKILL = 1.0  # annual net Sharpe ratio that a wrong refusal is computed for
 def sharpe_error(annual_sharpe: float, sessions: int) -> float:
     """Standard error of an annual Sharpe ratio of `sessions` sessions."""
     return float(np.sqrt((SESSIONS_PER_YEAR + annual_sharpe**2 / 2.0) / sessions))
+
+
+def shared_limit(limit: float, before: int) -> float:
+    """Limit, in standard errors, at which `before` + 1 without skill pass together as often as one alone passes `limit`."""
+    return float(ndtri(float(ndtr(limit)) ** (1.0 / (before + 1))))
 
 
 def chance_above(limit: float, true: float, error: float) -> float:
