@@ -107,7 +107,7 @@ test-long: $(VENV)/.dev ## By hand, ten minutes: single tests of four seconds an
 families: $(VENV)/.torch ## By hand, five minutes: the battery of every learner, the later networks too
 	$(BIN)/pytest -q -m "deep and not gpu" tests/contracts/test_learners.py $(addprefix tests/test_trainer/test_,flow.py networks.py session_figures.py)
 
-ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_form_attacks.py bundle_store.py kill_switch.py latch.py ledger.py ledger_rows.py \
+ORDER_TESTS := $(addprefix tests/test_appliance/test_,bundle_attacks.py bundle_form_attacks.py bundle_store.py kill_switch.py latch.py ledger.py ledger_rows.py confirm.py faults_venue.py earlier_orders.py \
 	orderpath.py submission.py agreement.py one_word.py accepting.py recovery.py runner.py tripwires.py reductions.py restating.py steps.py day_batches.py strangers.py dataset_signatures.py events.py own_bank.py) \
 	$(addprefix tests/test_execution/test_,alpaca.py alpaca_parsing.py alpaca_transport.py alpaca_contract.py alpaca_exactness.py intents.py market_data.py opinions.py planning.py \
 	planned_steps.py pretrade.py reconcile.py rounding.py slicing.py volume_curve.py) $(addprefix tests/test_signals/test_,bundle_corners.py \

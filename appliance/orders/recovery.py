@@ -53,19 +53,17 @@ def end_earlier(path: OrderPath, session: date) -> None:
     BrokerUnreachable
         One could not be asked for.
     """
-    left = _earlier(path, session)
-    for entry in left:
-        if entry.broker_order_id is not None:
-            path.broker.cancel(entry.broker_order_id)
-    for wait in (0.0, *path.config.submission.settle_seconds):
-        if not left:
-            return
+    left, waits = _earlier(path, session), iter((0.0, *path.config.submission.settle_seconds))
+    for order_id in [entry.broker_order_id for entry in left if entry.broker_order_id is not None]:
+        path.broker.cancel(order_id)
+    while left:
+        wait = next(waits, None)
+        if wait is None:
+            where = ", ".join(entry.client_order_id for entry in left)
+            raise TryAgain("orders of an earlier session still work at the broker", where=where, fix="Cancel them at the broker")
         path.clock.sleep(wait)
         refreshed(path, left)
         left = _earlier(path, session)
-    if left:
-        where = ", ".join(entry.client_order_id for entry in left)
-        raise TryAgain("orders of an earlier session still work at the broker", where=where, fix="Cancel them at the broker")
 
 
 def _earlier(path: OrderPath, session: date) -> list[JournalEntry]:
