@@ -14,8 +14,10 @@ from signals.events.panel import EventBars
 from signals.minutes.bars import MinuteBars
 from signals.sleeves.events import FIGURES
 from trainer.__main__ import app
+from trainer.runs.artefacts import BANK
 from trainer.runs.evidence import read_evidence
 from trainer.samples.intraday import on_one_axis
+from trainer.tasks.bar_pattern.task import PatternFigures
 from trainer.tasks.event_gate import GateFigures
 from trainer.tasks.recipes import agreed, config_of, recipe_named
 from trainer.validation.clustered import low
@@ -56,31 +58,53 @@ def done(*arguments: str) -> str:
     return found.output
 
 
-def test_a_gate_of_events_of_minutes_is_trained_by_the_ordinary_command_and_never_published(tmp_path: Path) -> None:
-    """Two names whose minutes have a planted drift: direction is found, day by day, and the run is refused in one sentence."""
+def dataset(folder: Path) -> Path:
+    """Minutes of two names with a planted drift, ingested."""
     parts = []
     for seed in (1, 2):
-        file = tmp_path / f"{seed}.parquet"
+        file = folder / f"{seed}.parquet"
         done("generate-minutes", "--sessions", "90", "--timeframe", "15", "--strength", "3", "--seed", str(seed), "--to", str(file))
         parts.append(pd.read_parquet(file).assign(symbol=f"S{seed}"))
-    pd.concat(parts).to_parquet(tmp_path / "minutes.parquet")
-    data, run, recipe = tmp_path / "data", tmp_path / "run", tmp_path / "recipe.yml"
-    done("ingest", "--minutes", str(tmp_path / "minutes.parquet"), "--calendar", "XNYS", "--to", str(data))
+    pd.concat(parts).to_parquet(folder / "minutes.parquet")
+    done("ingest", "--minutes", str(folder / "minutes.parquet"), "--calendar", "XNYS", "--to", str(folder / "data"))
+    return folder / "data"
+
+
+def trained(folder: Path, sleeve: str, recipe: str, *options: str) -> str:
+    """Train such a recipe on those minutes, require that the run is refused by `publish`, and return what the training says."""
+    data, run, file = dataset(folder), folder / "run", folder / "recipe.yml"
+    file.write_text(f"minutes: {{timeframe: 5}}\n{recipe}")
+    said = done("train", "--sleeve", sleeve, "--config", str(file), "--data", str(data), "--run", str(run), *options)
+    places = [word for name in ("to", "registry", "keys") for word in (f"--{name}", str(folder / name))]
+    refused = CliRunner().invoke(app, ["publish", "--run", str(run), "--role", "evaluation", "--refusal", "unproven", *places])
+    assert refused.exit_code != 0 and "a device does not compute what this run reads: position 0 is" in str(refused.exception)
+    return said
+
+
+def test_a_gate_of_events_of_minutes_is_trained_by_the_ordinary_command_and_never_published(tmp_path: Path) -> None:
+    """Direction is found, day by day."""
     trees = "{objective: regression, trees: 20, num_leaves: 7, min_data_in_leaf: 50}"
-    recipe.write_text(
-        f"label: {{kind: event_gate, k: 24}}\nminutes: {{timeframe: 5}}\nlightgbm: {trees}\ncpcv: {{groups: 4, test_groups: 1}}\n"
-    )
-    said = done("train", "--sleeve", "events", "--config", str(recipe), "--data", str(data), "--run", str(run), "--importance")
-    known = read_evidence(run)
+    recipe = f"label: {{kind: event_gate, k: 24}}\nlightgbm: {trees}\ncpcv: {{groups: 4, test_groups: 1}}\n"
+    said = trained(tmp_path, "events", recipe, "--importance")
+    known = read_evidence(tmp_path / "run")
     found = known.part("gate", GateFigures)
     assert low(found.direction) > 0.5 and 0 < found.direction.sessions <= 90  # days are the unit, not bars
     assert known.training.symbols == 2 and not known.regimes
     assert known.importance is not None and set(known.importance.shap or ()) == set(FIGURES)
     best = max(known.importance.by_feature, key=lambda one: one.mean)
     assert best.mean > 2.0 * best.standard_error > 0.0 and f"{best.feature} {best.mean:+.4f}" in said  # permuted within a day, not a bar
-    places = [word for name in ("to", "registry", "keys") for word in (f"--{name}", str(tmp_path / name))]
-    refused = CliRunner().invoke(app, ["publish", "--run", str(run), "--role", "evaluation", "--refusal", "unproven", *places])
-    assert refused.exit_code != 0 and "a device does not compute what this run reads: position 0 is 'event_kind'" in str(refused.exception)
+
+
+@pytest.mark.slow
+@pytest.mark.deep
+def test_a_net_of_pictures_of_minutes_is_trained_by_the_ordinary_command_and_has_no_bank(tmp_path: Path) -> None:
+    """Pictures are of bars of 5 minutes, their shapes those of the rules on such bars; a bank is of the trades of daily bars."""
+    pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
+    trained(tmp_path, "patterns", "label: {kind: bar_pattern, least: 5}\nbar_cnn: {channels: [4, 8, 8], epochs: 1}\n")
+    known = read_evidence(tmp_path / "run")
+    counts = known.others["labels"]["pictures"]
+    assert sum(counts.values()) > 1_000 and min(counts.values()) >= 5 and not (tmp_path / "run" / BANK).exists()
+    assert known.part("pattern", PatternFigures).pictures > 100
 
 
 def test_events_of_minutes_have_no_ladder() -> None:
@@ -95,6 +119,7 @@ def test_events_of_minutes_have_no_ladder() -> None:
         ("events", {"kind": "event_score"}, "do not both read minutes"),
         ("equities_xs", {"kind": "horizon"}, "do not both read minutes"),
         ("events", {"kind": "event_gate", "analogs": "run"}, "are of daily bars"),
+        ("patterns", {"kind": "bar_pattern", "checked": "seen.csv"}, "are of daily bars"),
     ],
 )
 def test_what_is_of_days_takes_no_minutes(sleeve: str, label: dict[str, str], why: str) -> None:
@@ -103,9 +128,10 @@ def test_what_is_of_days_takes_no_minutes(sleeve: str, label: dict[str, str], wh
         agreed(recipe_named(sleeve), config)
 
 
-def test_features_of_minutes_are_another_specification_than_those_of_days() -> None:
+@pytest.mark.parametrize(("sleeve", "kind"), [("events", "event_gate"), ("patterns", "bar_pattern")])
+def test_features_of_minutes_are_another_specification_than_those_of_days(sleeve: str, kind: str) -> None:
     daily, within = (
-        agreed(recipe_named("events"), config_of({"label": {"kind": "event_gate"}, **minutes}, where="test")).sleeve
+        agreed(recipe_named(sleeve), config_of({"label": {"kind": kind}, **minutes}, where="test")).sleeve
         for minutes in ({}, {"minutes": {"timeframe": 5}})
     )
     assert daily.names == within.names and daily.spec_hash != within.spec_hash

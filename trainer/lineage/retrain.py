@@ -21,6 +21,7 @@ from signals.market.manifest import Manifest
 from signals.market.sessions import Calendar, exchange
 from signals.sleeves import specs
 from signals.sleeves.events import EVENTS
+from signals.sleeves.patterns import PATTERNS
 from signals.storage.places import is_s3
 from signals.text import strict_json
 from signals.text.documents import to_json
@@ -298,7 +299,7 @@ def publish_as(
     last = last_training_session(run)
     calendar = exchange(read_evidence(run).dataset.calendar or XNYS, last, last + timedelta(days=SELF_CHECK_DAYS))
     sleeves = specs(features_of(run).spec)
-    if is_shown and (other := first_difference(features_of(run).spec, sleeves[sleeve_of(run)])):
+    if (is_shown or known.sleeve == PATTERNS.name) and (other := first_difference(features_of(run).spec, sleeves[sleeve_of(run)])):
         fix = "Train on daily bars"
         raise FixInput(f"a device does not compute what this run reads: {other}", where=str(run), fix=fix)
     if is_s3(to):

@@ -17,6 +17,7 @@ from signals.sleeves import SLEEVES
 from signals.sleeves.bars import BarsSleeve
 from signals.sleeves.base import Sleeve
 from signals.sleeves.events import EVENTS
+from signals.sleeves.patterns import PATTERNS
 from trainer.learners.base import FitDevice
 from trainer.learners.table import capabilities_of
 from trainer.recipes.base import HORIZON, MinutesConfig, Recipe, RecipeConfig
@@ -130,7 +131,7 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
     can, learner, head = capabilities_of(config.learner, config), config.learner, task.head_of(config).kind
     lacking = [name for name in task.needs if name not in sleeve.names]
     reads_minutes, has_minutes = isinstance(sleeve, BarsSleeve), config.minutes is not None
-    may_read = reads_minutes or (sleeve.name == EVENTS.name and not task.is_traded)
+    may_read = reads_minutes or (sleeve.name in (EVENTS.name, PATTERNS.name) and not task.is_traded)
     both = f"the sleeve {sleeve.name} and the task {task.name} do not both read minutes"
     # What a task reads itself, the kind of an event or the bars of a picture, is no figure to clip or to smooth.
     is_untreated = config.features is not None and (bool(task.needs) or sleeve.treated(config.features) is sleeve)
@@ -138,6 +139,7 @@ def require_agreement(recipe: Recipe, device: FitDevice = FitDevice.AUTO) -> Non
         ((has_minutes and not may_read) or (reads_minutes and not has_minutes), both),
         (config.regime and has_minutes, f"a recipe of minutes has no regime of daily bars; the sleeve {sleeve.name} reads minutes"),
         (has_minutes and bool(getattr(config.label, "analogs", "")), "the analogs of a net of pictures are of daily bars, not of minutes"),
+        (has_minutes and bool(getattr(config.label, "checked", "")), "checked examples are of daily bars, not of minutes"),
         (has_minutes and bool(getattr(config.label, "peers", False)), "what peers say of an event is of daily bars, not of minutes"),
         (has_minutes and not reads_minutes and _has_ladder(config), f"the sleeve {sleeve.name} has no ladder of indicators of minutes"),
         (is_untreated, f"the sleeve {sleeve.name} takes its features as they are, for the task {task.name}"),

@@ -311,6 +311,8 @@ def _files(case: TrainingCase, head: PatternHead, known: TemperatureMap) -> dict
     """Return the form with its map, and the bank where any event's trade is over."""
     source, rows = case.material.source, case.proof.rows
     form = form_of_graph(rows.view, head, AppliedCalibration(event=EVENT, map=known))
+    if case.config.minutes is not None:  # a bank is of the trades that devices record, on daily bars
+        return {FORM: form.to_bytes()}
     seen = seen_events(source.bars, outputs_of_graph(case.fitted.exported.onnx, form, source.bars), OF_CLASSES, known)
     bank = bank_of(seen, source.bars, source.actions)
     if has_bank := len(bank["vectors"]) > 0:
