@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -121,6 +122,13 @@ class Samples:
 
     def _day_of(self, rows: Rows) -> Rows:
         return np.searchsorted(self.days, self.sessions.astype("datetime64[D]"))[rows]
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all that the rows hold."""
+        digest = hashlib.sha256(repr((self.symbols, self.names)).encode())
+        for part in (self.sessions, self.panel.values, *(getattr(self, name) for name in BY_ROW)):
+            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
+        return digest.hexdigest()
 
     @property
     def names(self) -> tuple[str, ...]:

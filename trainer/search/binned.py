@@ -9,17 +9,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from signals.market.bars import Floats
 from trainer.learners.base import Learner, SharesBins, shares_bins
 from trainer.learners.fanout import RowSet
-from trainer.samples.samples import BY_ROW, Samples
+from trainer.samples.samples import Samples
 from trainer.validation.splits.oof import learned_from, score_unseen, scored
 
 if TYPE_CHECKING:
@@ -41,10 +38,7 @@ class BinnedRows:
     @classmethod
     def of(cls, rows: Samples) -> BinnedRows:
         """Nothing is binned before it is asked for."""
-        digest = hashlib.sha256(repr((rows.symbols, rows.names)).encode())
-        for part in (rows.sessions, rows.panel.values, *(getattr(rows, name) for name in BY_ROW)):
-            digest.update(np.ascontiguousarray(part).view(np.uint8).data)
-        return cls(rows, digest.hexdigest())
+        return cls(rows, rows.fingerprint())
 
     def score(self, learner: Learner, train: RowSet, test: RowSet) -> Floats:
         """Fit on the rows `train` and score the rows `test`, as `score_unseen` does but for the bins."""

@@ -22,7 +22,6 @@ from trainer.runs.artefacts import features_of
 from trainer.runs.evidence import read_evidence
 from trainer.runs.run_folder import canonical_json
 from trainer.samples.samples import Samples, seal_holdout
-from trainer.search.binned import BinnedRows
 from trainer.search.trial_log import trial_hash
 from trainer.tasks.recipes import agreed, config_of, recipe_named
 from trainer.validation.proof import Proof
@@ -59,7 +58,7 @@ class Stages:
 
     def proved(self, rows: Samples, holdout: int, embargo: int, key: str, make: Callable[[], Proof]) -> Proof:
         """Return the proof that a broken-off training of the question `key` had of these rows, else make and keep it."""
-        known = trial_hash({"trial": key, "code_version": self._code_version, "rows": BinnedRows.of(rows).fingerprint})
+        known = trial_hash({"trial": key, "code_version": self._code_version, "rows": rows.fingerprint()})
         path = self.folder / f"proof_{known}.npz"
         if path.exists():
             with np.load(path, allow_pickle=False) as held:
