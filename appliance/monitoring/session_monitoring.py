@@ -18,7 +18,7 @@ from appliance.reports.svg import FanPanel, fans
 from appliance.safety.halt import notify
 from appliance.system.ports import Severity
 from signals.bundle import Bundle
-from signals.errors import BundleRefused, DataNotUsable, InvariantBroken
+from signals.errors import BundleRefused, DataNotUsable, FixInput, InvariantBroken, KeepPrevious, SkipSession, TryAgain
 from signals.events.recorded import SHOWN
 from signals.monitoring.expectation import expected_of
 from signals.monitoring.sequential import ALPHA
@@ -84,12 +84,12 @@ def _shown(session: date, asof: date, deps: Deps) -> dict[str, DriftTable]:
     """Drift of what bundles read and said of events; no tripwire reads it, for nothing is traded by them."""
     found: dict[str, DriftTable] = {}
     for slot in map(Slot, SHOWN):
-        if slot_store(slot, deps.folder, deps.fs).current() is None:
-            continue
         try:
+            if slot_store(slot, deps.folder, deps.fs).current() is None:
+                continue
             bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
             found[slot.name] = drift_document(event_drift(deps, bundle, asof))
-        except (BundleRefused, DataNotUsable) as error:
+        except (FixInput, InvariantBroken, KeepPrevious, SkipSession, TryAgain) as error:
             notify(deps, Severity.WARN, f"drift-{slot.key}-{session}", f"the drift of {slot.name} is not watched", str(error))
     return found
 

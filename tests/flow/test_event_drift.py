@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from appliance.bundles.slots import Slot
+from appliance.bundles.store import CURRENT_FILE
 from appliance.context import Deps
 from appliance.ledger import Ledger
 from appliance.ledger import scores as score_rows
 from appliance.monitoring.drift import event_drift
+from appliance.monitoring.session_monitoring import _shown
 from appliance.system.clock import VirtualClock
 from signals.bundle import Bundle, Part, verify
 from signals.events.recorded import SHOWN
@@ -144,3 +147,12 @@ def test_a_pool_of_few_events_says_so(tmp_path: Path, bundle: Bundle) -> None:
     panel = SLEEVES[GATE].panel(with_figures(Few().bars(asof, 60)))
     assert 0 < panel.eligible.sum() < LEAST_ROWS
     assert {one.state for one in event_drift(deps, bundle, asof).features} == {DriftState.TOO_FEW_ROWS}
+
+
+def test_a_damaged_pointer_of_what_is_only_shown_is_notified_and_stops_no_report(tmp_path: Path, bundle: Bundle) -> None:
+    deps, asof = device(tmp_path / "a", bundle), CALENDAR.days[TRAINED + 80]
+    inbox = Inbox()
+    deps = replace(deps, notifier=inbox)
+    deps.fs.write(Slot(GATE).folder(deps.folder.bundles) / CURRENT_FILE, b"{")
+    assert _shown(CALENDAR.days[TRAINED + 81], asof, deps) == {}
+    assert [alert.title for alert in inbox.alerts] == [f"the drift of {GATE} is not watched"]
