@@ -22,12 +22,13 @@ Invariants
 
 import math
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import StrictFloat, StrictInt
 
 from signals.features.panel import Feature, FeatureSpec
 from signals.features.windows import MIN_VALID_PERCENT, Observations
@@ -37,6 +38,16 @@ HALF_LIVES = 6
 CHUNK_SESSIONS, CHUNK_CELLS = 64, 1 << 16
 SD, QUANTILE, SESSIONS = (1.0, 10.0), (0.0001, 0.25), (1, 20)
 DECLARED = re.compile(r"(?:; winsorised at (?:(\S+) sd|quantile (\S+)))?(?:; half-life (\d+))?$")
+
+
+class _Strict:
+    """Has a recipe's `yes` refused as a figure, without pydantic itself: computing features loads none of it."""
+
+    def __get_pydantic_core_schema__(self, source: Any, read: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        return read(source) | {"strict": True}
+
+
+_STRICT = _Strict()
 
 
 @dataclass(frozen=True)
@@ -61,9 +72,9 @@ class Treatment:
     # A recipe that holds one refuses keys that it does not know, here as elsewhere.
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    winsorise_sd: StrictFloat | None = None  # a recipe's `yes` is no figure
-    winsorise_quantile: StrictFloat | None = None
-    half_life_sessions: StrictInt | None = None
+    winsorise_sd: Annotated[float, _STRICT] | None = None
+    winsorise_quantile: Annotated[float, _STRICT] | None = None
+    half_life_sessions: Annotated[int, _STRICT] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done."""
