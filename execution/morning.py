@@ -15,7 +15,7 @@ from execution.config import ExecutionConfig
 from execution.orders import Plan, Provenance
 from execution.planning import plan as planning
 from execution.planning.plan import PlanInputs
-from execution.planning.restating import new_names, reference_prices, renamed_risk, renamed_scores, weights_held
+from execution.planning.restating import reference_prices, renamed_risk, renamed_scores, weights_held
 from execution.planning.rounding import Exact, followed, restated
 from execution.planning.volume_curve import StepSharesOf
 from portfolio.build import AccountSize, build
@@ -25,7 +25,7 @@ from portfolio.policy.sizing import Book, Sizing
 from portfolio.risk.model import RiskModel, estimate, with_volatility
 from portfolio.weights import TargetWeights
 from signals.audit.extremes import waiting
-from signals.market.actions import Action
+from signals.market.actions import Action, new_names
 from signals.market.bars import Bars
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import Calendar

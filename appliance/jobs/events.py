@@ -17,7 +17,6 @@ from appliance.ledger.arms import DrawRow
 from appliance.ledger.events import BankRow, EndedEvent, EventRow, OutcomeRow
 from appliance.safety.halt import notify
 from appliance.system.ports import Severity
-from execution.planning.restating import new_names
 from signals.bundle import Bundle
 from signals.bundle.verification import Infer
 from signals.errors import DataNotUsable, FixInput, InvariantBroken, NotASession, ScoresInvalid
@@ -25,6 +24,7 @@ from signals.events.analogs import AnalogBank, read_bank, stored
 from signals.events.arms import ARMS
 from signals.events.daily import READS, column_of, daily_events, daily_outcomes
 from signals.events.recorded import HEADS, RULES, DailyOutcome
+from signals.market.actions import new_names
 from signals.market.bars import Bars, Payout, days_array, departures
 from signals.scoring.scoring import outputs_at
 from signals.sleeves.patterns import PATTERNS, pictured

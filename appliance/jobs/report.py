@@ -36,11 +36,10 @@ from appliance.system.ports import Severity
 from execution.costs.real import Liquidity, RealCosts, TradedSession, dividends_due, liquidity_of, real_costs
 from execution.costs.spread import SPREAD_SESSIONS
 from execution.morning import ADV_SESSIONS
-from execution.planning.restating import new_names
 from signals.errors import DataNotUsable
 from signals.events.recorded import candles
 from signals.files import sha256_of
-from signals.market.actions import Action
+from signals.market.actions import Action, new_names
 from signals.market.manifest import PriceBasis
 from signals.text.documents import to_json
 

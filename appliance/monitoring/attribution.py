@@ -39,11 +39,10 @@ from execution.brokers.base import Position
 from execution.fills import Fill
 from execution.orders import Plan, TimeInForce
 from execution.planning.config import EntryStyle
-from execution.planning.restating import new_names
 from portfolio.factors import Leg, legs
 from portfolio.risk.model import WINDOW_SESSIONS, market_return
 from signals.errors import DataNotUsable
-from signals.market.actions import Action, ActionKind
+from signals.market.actions import Action, ActionKind, new_names
 from signals.market.bars import Bars
 from signals.market.manifest import PriceBasis
 

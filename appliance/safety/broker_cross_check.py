@@ -30,11 +30,10 @@ from execution.planning.opinions import (
     unexplained_shares,
     unlike_actions,
 )
-from execution.planning.restating import new_names
 from portfolio.policy.blend import on
 from signals.audit.extremes import waiting_returns
 from signals.errors import InvariantBroken
-from signals.market.actions import Action
+from signals.market.actions import Action, new_names
 from signals.market.bars import Bars
 from signals.market.manifest import PriceBasis
 

@@ -13,19 +13,9 @@ import numpy as np
 from execution.fills import to_price
 from portfolio.policy.blend import on
 from portfolio.risk.model import RiskModel
-from signals.market.actions import Action, ActionKind
+from signals.market.actions import Action, ActionKind, delisted, new_names
 from signals.market.manifest import PriceBasis
 from signals.scoring.scores import Scores
-
-
-def new_names(actions: Sequence[Action]) -> dict[str, str]:
-    """Name at asof -> name at D, for the symbols that change."""
-    return {a.symbol: a.new_symbol for a in actions if a.kind is ActionKind.SYMBOL_CHANGE and a.new_symbol}
-
-
-def delisted(actions: Sequence[Action]) -> frozenset[str]:
-    """Names at asof that no longer trade at D."""
-    return frozenset(a.symbol for a in actions if a.kind is ActionKind.DELISTING)
 
 
 def reference_prices(closes: Mapping[str, Decimal], actions: Sequence[Action], basis: PriceBasis) -> dict[str, Decimal]:

@@ -18,8 +18,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_DOWN, Decimal
 
 from execution.orders import Rounding
-from execution.planning.restating import delisted, new_names
-from signals.market.actions import Action, ActionKind
+from signals.market.actions import Action, ActionKind, delisted, new_names
 
 ZERO = Decimal(0)
 ONE_SHARE = Decimal(1)

@@ -16,7 +16,6 @@ from signals.errors import InvariantBroken
 from signals.indicators.recurrence import shifted
 from signals.indicators.stacked import Stacked
 from signals.market.bars import Bars, Flags, Floats, comparable, without_return
-from signals.minutes.stretch import DecisionBars
 
 Rows = NDArray[np.int64]
 Floats32 = NDArray[np.float32]
@@ -77,9 +76,7 @@ class EventBars:
         """Bars at total-return levels, so that no split or dividend looks like a move; a trade on minutes ends with its session."""
         opened, high, low, close, _ = comparable(bars)
         dollars = bars.close * bars.volume if bars.has_dollars else np.full(bars.close.shape, np.nan)
-        session = bars.session[:, 0] if isinstance(bars, DecisionBars) else None
-        last_row = None if session is None else np.searchsorted(session, session, side="right") - 1
-        return cls(opened, high, low, close, dollars, without_return(bars), last_row)
+        return cls(opened, high, low, close, dollars, without_return(bars), bars.last_row)
 
     def atr(self) -> Floats:
         """Mean true range of 14 bars: of these bars alone, however long the history before them; shape (T, N)."""

@@ -1,5 +1,6 @@
 """Corporate actions: splits, dividends, symbol changes and delistings as values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -62,3 +63,13 @@ class Action:
         }
         if not needed[self.kind]:
             raise InvariantBroken(f"{self.kind} lacks its figure", where=f"{self.symbol} {self.effective}")
+
+
+def new_names(actions: Sequence[Action]) -> dict[str, str]:
+    """Name before -> name after, for the symbols that change."""
+    return {a.symbol: a.new_symbol for a in actions if a.kind is ActionKind.SYMBOL_CHANGE and a.new_symbol}
+
+
+def delisted(actions: Sequence[Action]) -> frozenset[str]:
+    """Names that no longer trade afterwards."""
+    return frozenset(a.symbol for a in actions if a.kind is ActionKind.DELISTING)

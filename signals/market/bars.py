@@ -146,6 +146,11 @@ class Bars:
         day: date = self.sessions[-1].astype(object)
         return day
 
+    @property
+    def last_row(self) -> NDArray[np.int64] | None:
+        """Last bar of each bar's session, shape (T,), of bars within the day; None where each is a session."""
+        return None
+
     def index(self, day: date) -> int:
         """Row of the session `day`."""
         position = int(np.searchsorted(self.sessions, np.datetime64(day, "D")))

@@ -213,6 +213,11 @@ class DecisionBars(Bars):
         if any(array.shape != self.close.shape for array in (self.session, self.left, self.sigma)):
             raise InvariantBroken("decision bars' session, left and sigma are not of the shape of the bars")
 
+    @property
+    def last_row(self) -> NDArray[np.int64]:
+        """Last bar of each bar's session, shape (T,)."""
+        return np.searchsorted(self.session[:, 0], self.session[:, 0], side="right") - 1
+
 
 def in_rows(minutes: MinuteBars, timeframe: int, values: NDArray[np.generic]) -> NDArray[np.generic]:
     """Put what is by session and bar, (S, B, ...), in one row a bar, (T, ...), sessions after one another."""

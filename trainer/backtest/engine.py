@@ -31,13 +31,13 @@ from execution.fills import Fill
 from execution.morning import Evening
 from execution.orders import Plan, Provenance
 from execution.planning.config import EntryStyle
-from execution.planning.restating import new_names
 from execution.planning.volume_curve import step_shares
 from portfolio.config import PortfolioConfig
 from portfolio.policy.blend import Blend, SizedScores, blended
 from portfolio.policy.sizing import PLANS_READ, Book, Sizing, SizingOn
 from portfolio.risk.kelly import SizingCoefficient
 from signals.errors import FixInput, SkipSession, TooLittleHistory
+from signals.market.actions import new_names
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import Session
 from signals.scoring.scores import Scores
