@@ -97,7 +97,7 @@ from pathlib import Path
 from appliance.system.clock import SystemClock
 from appliance.market.vendor_sessions import complete
 from appliance.config import StoresConfig
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from appliance.market.store import MarketStore
 from appliance.storage.published_sources import PublishedSources, unverified_manifest
 from appliance.bundles.pull import is_current

@@ -28,7 +28,7 @@ from decimal import ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 from typing import TypeVar
 
-from execution.fills import CENT
+from execution.orders import CENT
 from signals.errors import InvariantBroken
 
 Name = TypeVar("Name")

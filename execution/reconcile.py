@@ -29,8 +29,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from execution.brokers.base import Activity, Position
-from execution.fills import Fill
-from execution.orders import BrokerOrder, OrderStatus, Side
+from execution.orders import BrokerOrder, Fill, OrderStatus, Side
 from signals.errors import UnknownBrokerState
 
 ZERO = Decimal(0)

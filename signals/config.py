@@ -15,8 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from signals.errors import BadConfig
 from signals.files import sha256_of
 from signals.text import strict_yaml
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 
 
 class Config(BaseModel):

@@ -18,7 +18,7 @@ from appliance.ledger import Ledger, job_runs
 from appliance.ledger.events import EventRow
 from appliance.ledger.figures import FeatureFile, ScoreFigures, ShownFile
 from appliance.system.state_folder import StateFolder
-from execution.fills import tick_of
+from execution.orders import tick_of
 from signals.errors import FixInput, ScoresInvalid
 from signals.events.recorded import ANALOGS, HEADS, OFFSETS, RULES, SEEN_BY, SHOWN, STOP, TARGET, TARGET_FIRST, SeenShape, shape_of
 

@@ -28,7 +28,7 @@ from appliance.setup.holdings import Holding, decide
 from appliance.system.operator import confirm_typed, who
 from signals.errors import FixInput
 from signals.text.console import emit
-from signals.text.plain_text import clean_lines
+from signals.text.wording import clean_lines
 
 ACCEPTED = "accepted_by_hand"
 COLUMNS = ("symbol", "quantity", "entry", "price", "value")

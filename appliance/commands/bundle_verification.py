@@ -6,14 +6,12 @@ from pathlib import Path
 
 from appliance.bundles.slots import Slot, slot_policy, slot_store, slots_of, traded_slots
 from appliance.bundles.store import BundleStore
-from appliance.config import ApplianceConfig
+from appliance.config import ApplianceConfig, load_config
 from appliance.runtime.device import hosted_clock_start
 from appliance.runtime.venue import opened_venue, time_addresses
-from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from appliance.views.view import ViewRow
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, FixInput

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from appliance.settings import set_log_level
+from appliance.config import set_log_level
 from signals.settings import Level
 from signals.text.command_line import LazyCommands, version_option
 

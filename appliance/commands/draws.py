@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from appliance.commands.ledger_queries import open_ledger, show
+from appliance.config import load_config
 from appliance.options import DEFAULT_STATE, AsJson, Limit, State
-from appliance.settings import load_config
 from appliance.system.state_folder import StateFolder
 from appliance.views.draws import arm_log, arms_of, size_log, sizes_of
 from signals.files import write_atomic

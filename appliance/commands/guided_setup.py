@@ -19,9 +19,8 @@ from appliance.setup.sizes import Size
 from appliance.setup.wizard import Wizard
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import SystemClock
-from appliance.system.durable_files import DurableFs
 from appliance.system.operator import PersonLeft
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.errors import FixInput, TrademlError, TryAgain
 from signals.text.console import emit
 

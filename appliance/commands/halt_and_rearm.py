@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from appliance.config import Venue
+from appliance.config import Venue, load_config
 from appliance.context import Deps
 from appliance.controls import halt_file, pause
 from appliance.controls.latch import Latch, LatchRecord
@@ -24,18 +24,15 @@ from appliance.safety.escalation import acknowledge
 from appliance.safety.halt import CANCELLED, carry_out
 from appliance.safety.halt import cancel_all as cancel_all_of
 from appliance.safety.limit_changes import guarded, loosened
-from appliance.settings import load_config
 from appliance.system.clock import SystemClock, venue_time
-from appliance.system.durable_files import DurableFs
 from appliance.system.operator import confirm_typed, require_as_shown, who
 from appliance.system.ports import Alert, Severity
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.errors import BrokerUnreachable, FixInput, Locked, TrademlError
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
 from signals.text.documents import from_json
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 
 MANUAL = "MANUAL"
 TAKEN_SECONDS = 2.0  # a process at work looks for the file HALT five times a second

@@ -12,17 +12,15 @@ from appliance.backup.copies import Backup, fetch, listed, retire, shorter, take
 from appliance.backup.restore import HALT_NAME, put_back, require_free, words
 from appliance.backup.vault import Vault, vault_at
 from appliance.commands.text_table import render
-from appliance.config import ApplianceConfig
+from appliance.config import ApplianceConfig, load_config
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.ledger import AccessMode, Ledger
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import opened
 from appliance.safety.halt import carry_out
-from appliance.settings import load_config
 from appliance.system.clock import SystemClock
-from appliance.system.durable_files import DurableFs
 from appliance.system.operator import confirm_typed, who
-from appliance.system.state_folder import StateFolder, exclusive, only_daemon
+from appliance.system.state_folder import DurableFs, StateFolder, exclusive, only_daemon
 from signals.code_version import code_version
 from signals.errors import BadBackup, BadConfig, TrademlError
 from signals.text.console import emit

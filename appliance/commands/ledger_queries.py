@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from appliance.commands.text_table import render
+from appliance.config import load_config
 from appliance.ledger import AccessMode, Ledger
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, Limit, State, to_session
-from appliance.settings import load_config
 from appliance.system.clock import SystemClock
 from appliance.system.state_folder import StateFolder
 from appliance.tui.ledger_source import LedgerSource, ScreenQuery

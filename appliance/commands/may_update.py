@@ -10,8 +10,7 @@ from appliance.options import DEFAULT_STATE, AsJson, State
 from appliance.schedule.maintenance_window import busy_until
 from appliance.schedule.timetable import table_of
 from appliance.system.clock import ExchangeTime, SystemClock
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.market.sessions import NEW_YORK
 from signals.text.console import emit
 

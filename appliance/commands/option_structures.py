@@ -9,13 +9,12 @@ from appliance.bundles.delivered_scores import newest_keyset
 from appliance.bundles.store import BundleStore
 from appliance.commands.bundle_verification import device_time
 from appliance.commands.text_table import render
+from appliance.config import load_config
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.reports.svg import Box, Chart, Line, drawn
-from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import SystemClock
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.errors import FixInput, ScoresRefused
 from signals.files import write_atomic
 from signals.scoring.evening_scores import open_signed

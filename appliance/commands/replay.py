@@ -6,14 +6,12 @@ from typing import Annotated
 import typer
 
 from appliance.bundles.store import BundleStore
-from appliance.config import ApplianceConfig, Venue
+from appliance.config import ApplianceConfig, Venue, load_config
 from appliance.options import DEFAULT_STATE, AsJson, to_session
 from appliance.runtime.commissioning import ROOT_KEY, DeviceOptions, root_key, settings
 from appliance.runtime.replay import ReplaySummary
 from appliance.runtime.replay import replay as run_replay
-from appliance.settings import load_config
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.bundle import PublicKey
 from signals.text.console import Kept, emit, progress
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from appliance.config import ClockSource
+from appliance.config import ClockSource, load_config
 from appliance.daemon.briefing import Briefing
 from appliance.jobs.prune import free_disk_space
 from appliance.jobs.registry import ENTRIES
@@ -19,10 +19,8 @@ from appliance.runtime.venue import time_addresses
 from appliance.safety.escalation import attend
 from appliance.schedule.job import EXIT_CODES, JobReport
 from appliance.schedule.timetable import JOBS
-from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.errors import FixInput
 from signals.text.console import emit
 from signals.text.documents import to_json

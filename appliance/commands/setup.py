@@ -11,10 +11,9 @@ from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.commissioning import DeviceOptions, commission, settings, trusted
 from appliance.runtime.device import opened
 from appliance.setup.arming import arm_after_showing
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.text.console import emit
-from signals.text.plain_text import clean_lines
+from signals.text.wording import clean_lines
 
 
 def register(app: typer.Typer) -> None:

@@ -9,28 +9,26 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import typer
 
 from appliance.commands.text_table import render
-from appliance.config import Venue
+from appliance.config import Venue, load_config
 from appliance.controls.latch import Latch
 from appliance.ledger import AccessMode, Ledger
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_session
 from appliance.runtime.venue import time_addresses
 from appliance.safety import reductions
 from appliance.schedule.timetable import TIMETABLE, table_of
-from appliance.settings import load_config
 from appliance.status.health import Health, HealthStatus
 from appliance.status.upkeep import concerns_of, count_addresses, expiries
 from appliance.status.vitals import DaemonFacts, ProcessFacts, daemon_facts, vitals
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, venue_time
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.errors import BadConfig, FixInput, LedgerUnusable, TrademlError
 from signals.market.sessions import NEW_YORK, Calendar, xnys
 from signals.schedule.job_windows import Timetable, windows
 from signals.text.console import emit
 from signals.text.documents import to_json
-from signals.text.plain_text import clean
 from signals.text.strict_json import JsonObject
+from signals.text.wording import clean
 
 SHOWN = (
     "state",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 
 def render(rows: Sequence[Mapping[str, object]], columns: Sequence[str], *, empty: str) -> str:

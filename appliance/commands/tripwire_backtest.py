@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from appliance.commands.text_table import render
+from appliance.config import load_config
 from appliance.controls.limits_backtest import ATTENDED_SESSIONS, RowHistory, SessionFigures, backtest, offending
 from appliance.controls.tripwires import TRIPWIRES, Figure, NotYet
 from appliance.ledger import AccessMode, Ledger, nav, snapshots, tripwires
 from appliance.ledger.tripwires import TripwireRow
 from appliance.options import DEFAULT_STATE, AsJson
-from appliance.settings import load_config
 from appliance.system.state_folder import StateFolder
 from signals.errors import FixInput
 from signals.text.console import emit

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 
 WORDS = 200
 

@@ -26,8 +26,7 @@ from appliance.system.ports import Fs
 from appliance.system.state_folder import StateFolder
 from signals.errors import DeviceHalted, FixInput, LedgerUnusable, Locked
 from signals.files import sha256_of
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of, utc_words
+from signals.text.wording import clean, reason_of, utc_words
 
 FILE_NAME = "latch.json"
 PREPARED_NAME = "latch.closed"

@@ -9,9 +9,8 @@ import numpy as np
 
 from appliance.controls.tripwires import NOT_YET, Figure
 from execution.orders import Intent
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import Floats
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionAudit, SessionStatus
 from signals.scoring.scores import tied_share
 
 TURNOVER_HISTORY_PLANS = 20

@@ -13,7 +13,7 @@ from appliance.system.state_folder import StateFolder
 from signals.errors import Paused
 from signals.text import strict_json
 from signals.text.documents import BadDocument, from_json, to_json
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 MOST_BYTES = 65_536
 UNREADABLE = "the file pause.json cannot be read, so nothing new is ordered: `appliance pause --end` removes it"

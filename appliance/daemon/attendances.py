@@ -11,8 +11,7 @@ from appliance.daemon.ledger_view import LedgerView
 from appliance.daemon.log import REPEAT_SECONDS
 from appliance.ledger import halts
 from appliance.status.vitals import is_filling
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.schedule.child_process import TRY_AGAIN, ProcessExit
 
 

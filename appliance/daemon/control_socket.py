@@ -32,9 +32,8 @@ from pathlib import Path
 from threading import Event
 
 from signals.errors import FixInput, TrademlError, TryAgain
-from signals.text.plain_text import clean
 from signals.text.strict_json import BadJson, loads
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 
 LOG = logging.getLogger(__name__)
 SOCKET_NAME = "control.sock"

@@ -18,9 +18,8 @@ from appliance.ledger import Ledger
 from appliance.schedule.timetable import table_of
 from appliance.status.upkeep import concerns_of, count_addresses, expiries
 from appliance.status.vitals import DaemonFacts, DaemonNotes, ProcessFacts, Vitals, metrics, vitals
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.files import write_atomic
 from signals.text.documents import to_json
 

@@ -42,15 +42,13 @@ from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
 from appliance.status.vitals import Vitals
 from appliance.system.clock import ExchangeTime
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Clock, HeartbeatSignal, Severity
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.errors import LedgerDamaged, Locked, TrademlError
 from signals.schedule.child_process import HALTED_CODE, ChildProcess, ProcessExit, ProcessLimits
 from signals.schedule.job_windows import Decision, DueJob, catch_up, first_session, upcoming
 from signals.schedule.wake_ups import WakeUps
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 
 MANUAL, DAMAGED = "MANUAL", "LEDGER_DAMAGED"
 SMALL = ProcessLimits(120.0, 512)

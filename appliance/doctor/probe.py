@@ -6,15 +6,13 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from appliance.config import ApplianceConfig, Venue
+from appliance.config import ApplianceConfig, Venue, load_config
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.controls.machine import Machine, ThisMachine
 from appliance.runtime.device import hosted_clock_start
 from appliance.runtime.venue import opened_venue, time_addresses
-from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources, unverified_manifest
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from appliance.system.time_sync import skew_seconds, unsynchronised
 from execution.brokers.base import Account
 from signals.market.manifest import Manifest

@@ -13,9 +13,9 @@ from appliance.ledger import AccessMode, Ledger, alerts, intents, job_runs
 from appliance.ledger.figures import PullFigures
 from appliance.status.upkeep import expiries, expiry_reasons
 from appliance.status.vitals import RECENT_ALERTS, daemon_facts
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.errors import BundleRefused
-from signals.market.audits import SessionStatus
+from signals.market.sessions import SessionStatus
 
 PULL = "pull"
 OLD_BACKUP = timedelta(days=4)  # a long weekend has no session

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of
+from appliance.ledger.database import Ledger, columns_of
 from execution.brokers.base import Activity
 
 

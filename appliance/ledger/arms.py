@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of
+from appliance.ledger.database import Ledger, columns_of
 from signals.events.arms import ARMS, drawn
 from signals.files import sha256_of
 

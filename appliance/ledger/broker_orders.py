@@ -2,8 +2,7 @@
 
 from datetime import datetime
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of
+from appliance.ledger.database import Ledger, columns_of
 from execution.orders import BrokerOrder
 
 ORDERS = "SELECT *, tif AS time_in_force FROM broker_orders"

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from enum import Enum
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import apsw
 
@@ -25,6 +27,9 @@ from appliance.ledger.rows import RowFactory
 from appliance.ledger.values import Storable, Value, stored
 from signals.errors import InvariantBroken, LedgerDamaged, LedgerUnusable, Locked
 from signals.text.wording import reason_of
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SCHEMA_VERSION = 6
 BUSY_TIMEOUT_MS = 5_000
@@ -376,3 +381,13 @@ def _inserting(table: str, columns: Iterable[str], *, replace: bool = False) -> 
 
 def _corrupt(path: Path, error: apsw.Error) -> LedgerDamaged:
     return LedgerDamaged("the ledger is corrupt", where=f"{path}: {reason_of(error)}", fix=RESTORE)
+
+
+def columns_of(row: DataclassInstance) -> dict[str, Storable]:
+    """The fields of a dataclass by name."""
+    return {name: getattr(row, name) for name in _names(type(row))}
+
+
+@cache
+def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))

@@ -7,8 +7,7 @@ from itertools import groupby
 from math import sqrt
 from statistics import mean, stdev
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of
+from appliance.ledger.database import Ledger, columns_of
 from signals.events.recorded import RULES, DailyEvent, DailyOutcome
 
 

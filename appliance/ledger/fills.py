@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of
-from execution.fills import Fill
+from appliance.ledger.database import Ledger, columns_of
+from execution.orders import Fill
 from signals.errors import InvariantBroken
 
 

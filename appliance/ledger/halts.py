@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of, known, stamp
+from appliance.ledger.database import Ledger, columns_of
+from appliance.ledger.values import known, stamp
 from signals.errors import InvariantBroken
 
 HALT, ARMED_AT = "halt", "armed_at"

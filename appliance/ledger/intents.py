@@ -20,8 +20,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import Storable, columns_of, known
+from appliance.ledger.database import Ledger, columns_of
+from appliance.ledger.values import Storable, known
 from execution.orders import Intent, IntentKey, OrderStatus, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken
 

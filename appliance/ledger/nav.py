@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of
+from appliance.ledger.database import Ledger, columns_of
 
 ZERO = Decimal(0)
 

@@ -7,9 +7,8 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from appliance.ledger import intents
-from appliance.ledger.database import Ledger
+from appliance.ledger.database import Ledger, columns_of
 from appliance.ledger.intents import StoredIntent
-from appliance.ledger.values import columns_of
 from execution.orders import Plan, Provenance, Rounding
 from signals.errors import InvariantBroken, LedgerUnusable
 from signals.text.documents import BadDocument, from_json, to_json

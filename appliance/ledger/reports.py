@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of
+from appliance.ledger.database import Ledger, columns_of
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import Storable, columns_of
+from appliance.ledger.database import Ledger, columns_of
+from appliance.ledger.values import Storable
 from execution.brokers.base import Account, Position
 
 MULTIPLIER = "accepted_multiplier"

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from appliance.ledger.database import Ledger
-from appliance.ledger.values import columns_of
+from appliance.ledger.database import Ledger, columns_of
 
 
 @dataclass(frozen=True)

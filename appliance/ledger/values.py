@@ -1,20 +1,13 @@
 """Conversion between the ledger's column text and typed values."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from signals.errors import InvariantBroken
 from signals.text.wording import utc_words
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 Value = str | int | float | bytes | None
 Storable = Value | Decimal | date | Mapping[str, object]
@@ -41,16 +34,6 @@ def stored(value: object) -> Value:
     if isinstance(value, Mapping):
         return json.dumps(dict(value), default=str, sort_keys=True)
     raise InvariantBroken("the ledger has no column for such a value", where=str(value)[:80])
-
-
-def columns_of(row: DataclassInstance) -> dict[str, Storable]:
-    """The fields of a dataclass by name."""
-    return {name: getattr(row, name) for name in _names(type(row))}
-
-
-@cache
-def _names(kind: type[DataclassInstance]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
 
 
 def stamp(at: datetime) -> str:

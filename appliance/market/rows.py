@@ -7,7 +7,7 @@ from typing import Any
 
 from signals.errors import InvariantBroken
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.sessions import SessionAudit, SessionStatus
 
 
 def audit_body(audit: SessionAudit) -> str:

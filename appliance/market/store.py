@@ -28,11 +28,10 @@ from appliance.market.rows import action_of, action_row, audit_body, audit_of
 from appliance.market.snapshot import CompletedSession, DataSnapshot
 from signals.errors import BadDataset, DataNotUsable, Locked
 from signals.market.actions import Action
-from signals.market.audits import SessionAudit
 from signals.market.bar_rows import FIELDS, PanelRows
 from signals.market.bars import CLASSIFIED, Bars, Days, days_array
 from signals.market.manifest import FileRole, Manifest, PriceBasis
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionAudit
 from signals.text.wording import reason_of
 
 MEMORY_LIMIT = "96MB"

@@ -26,12 +26,11 @@ from signals.audit.delivered_rows import STOCK, DeliveredRows, events
 from signals.audit.extremes import extremes
 from signals.audit.session_audit import CoverageConfig, audit_rows, fixed_returns
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import CLASSIFIED, GAP_FIELDS, Days, Floats, days_array
 from signals.market.eligibility import mean_dollars, tradable
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.market.securities import Identities, identities
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionAudit, SessionStatus
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -35,10 +35,9 @@ from appliance.system.ports import Fs
 from execution.brokers.reported import ReportedBar
 from signals.errors import BadConfig, FixInput, InvariantBroken, StoreUnreachable
 from signals.market.actions import Action
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import days_array
 from signals.market.manifest import Manifest, PriceBasis
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionAudit, SessionStatus
 
 if TYPE_CHECKING:
     from appliance.market.vendor_record import BarSource

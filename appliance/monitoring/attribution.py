@@ -36,8 +36,7 @@ from execution.attribution import (
     selection_by_sleeve,
 )
 from execution.brokers.base import Position
-from execution.fills import Fill
-from execution.orders import Plan, TimeInForce
+from execution.orders import Fill, Plan, TimeInForce
 from execution.planning.config import EntryStyle
 from portfolio.factors import Leg, legs
 from portfolio.risk.model import WINDOW_SESSIONS, market_return

@@ -7,7 +7,7 @@ from decimal import Decimal
 from appliance.ledger.figures import AttributedSession, ModelVerdict, MonitoringFigures
 from appliance.ledger.fills import average_prices
 from appliance.reports.session_data import SessionReport
-from signals.text.plain_text import markdown
+from signals.text.wording import markdown
 
 LARGEST = 15
 FAN = ("live", "low", "median", "high")

@@ -13,8 +13,7 @@ from appliance.config import ApplianceConfig, BarsFrom, Venue
 from appliance.ledger import AccessMode, Ledger
 from appliance.storage.published_sources import PublishedSources, verified_manifest
 from appliance.storage.published_store import PublishedStore
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder, exclusive
+from appliance.system.state_folder import DurableFs, StateFolder, exclusive
 from signals.bundle import PublicKey, read_keyset
 from signals.bundle.seal import FINGERPRINT_DIGITS
 from signals.config import parse, read_mapping

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from appliance.alerts.heartbeat import NoHeartbeat, configured_heartbeat
 from appliance.alerts.reminders import MORE
-from appliance.config import ApplianceConfig
+from appliance.config import ApplianceConfig, load_config
 from appliance.context import Deps
 from appliance.controls import halt_file
 from appliance.controls.latch import Latch, LatchRecord
@@ -24,12 +24,10 @@ from appliance.runtime.venue import Counterparty, opened_venue
 from appliance.safety.halt import carry_out_without_ledger
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
-from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import CLOCK_FILE, VirtualClock, hosted_time, instant
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock, Heartbeat, Notifier
-from appliance.system.state_folder import StateFolder, exclusive
+from appliance.system.state_folder import DurableFs, StateFolder, exclusive
 from signals.alerts.addresses import channels_of
 from signals.alerts.alert import Channels, FileNotifier, LogNotifier
 from signals.code_version import code_version

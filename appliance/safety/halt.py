@@ -27,8 +27,7 @@ from signals.errors import (
     UnknownOrder,
 )
 from signals.files import sha256_of
-from signals.text.plain_text import clean, clean_lines
-from signals.text.wording import reason_of
+from signals.text.wording import clean, clean_lines, reason_of
 
 CANCELLED = "cancelled"
 SAID_AGAIN_AFTER = timedelta(hours=1)

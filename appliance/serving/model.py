@@ -5,13 +5,11 @@ from pathlib import Path
 
 from appliance.bundles.slots import Slot, slot_policy, slot_store, traded_slots
 from appliance.bundles.store import CURRENT_FILE, KEYSET_FILE
-from appliance.config import ApplianceConfig, Venue
+from appliance.config import ApplianceConfig, Venue, load_config
 from appliance.runtime.device import hosted_clock_start
-from appliance.settings import load_config
 from appliance.system.clock import venue_time
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Clock
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.bundle.child_inference import infer_in_child
 from signals.errors import FixInput
 from signals.files import sha256_of

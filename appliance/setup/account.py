@@ -4,16 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.alerts.heartbeat import ADDRESS as HEARTBEAT
-from appliance.config import Venue
+from appliance.config import Venue, load_config
 from appliance.ledger import AccessMode, Ledger, broker_orders, intents
 from appliance.orders.order_path import another_device
 from appliance.runtime.venue import broker_asked_once
-from appliance.settings import load_config
 from appliance.setup import paper_keys
 from appliance.setup.answers import NONE, SetupRun, one_of, say
 from appliance.setup.paper_keys import KeyPair
 from appliance.system.clock import SystemClock
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from execution.brokers.base import Account, Broker
 from execution.orders import is_of_family
 from signals.alerts.alert import ADDRESSES

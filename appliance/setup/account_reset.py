@@ -13,9 +13,8 @@ from appliance.backup.restore import set_aside
 from appliance.ledger import AccessMode, Ledger, snapshots
 from appliance.runtime.device import opened
 from appliance.safety.halt import carry_out
-from appliance.system.durable_files import DurableFs
 from appliance.system.operator import confirm_typed, who
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from execution.brokers.base import Account
 from signals.errors import FixInput
 

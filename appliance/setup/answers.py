@@ -20,8 +20,7 @@ from appliance.system.state_folder import StateFolder
 from signals.config import Config, parse
 from signals.errors import FixInput
 from signals.text import strict_json
-from signals.text.plain_text import clean_lines
-from signals.text.wording import reason_of
+from signals.text.wording import clean_lines, reason_of
 
 T = TypeVar("T")
 NONE = "none"

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from appliance.backup.copies import listed, take
 from appliance.backup.vault import vault_at
-from appliance.config import ApplianceConfig, BarsFrom, ClockSource, Venue
+from appliance.config import ApplianceConfig, BarsFrom, ClockSource, Venue, load_config
 from appliance.doctor import DeviceProbe, Finding, examine
 from appliance.ledger import AccessMode, Ledger, snapshots
 from appliance.ledger.choices import Choice
 from appliance.runtime.commissioning import DeviceOptions, commission, rewrite, settings, trusted_by
 from appliance.runtime.device import Device, opened
 from appliance.schedule.job import EXIT_CODES
-from appliance.settings import load_config
 from appliance.setup import sizes
 from appliance.setup.account import AccountAccess
 from appliance.setup.answers import NONE, SetupRun, fraction, one_of, say, yes_or_no

@@ -17,10 +17,9 @@ from appliance.ledger import Ledger, alerts, halts, intents, job_runs, nav, snap
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobStatus
 from appliance.status.health import Health, HealthStatus, assess, newest_session
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.text.documents import absent, from_json
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 RECENT_ALERTS = 50
 # slots whose bundles are never traded: `UNSIZED` of `appliance.bundles.slots`, which loads the sleeves; and the former place of shadows

@@ -36,8 +36,7 @@ from appliance.tui.prompt_line import PromptLine
 from appliance.tui.row_filter import Arrangement
 from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, SYMBOL, TRACE, Screen
 from signals.errors import TrademlError
-from signals.text.plain_text import clean_lines
-from signals.text.wording import reason_of
+from signals.text.wording import clean_lines, reason_of
 
 DARK, LIGHT = "textual-dark", "textual-light"
 

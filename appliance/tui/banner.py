@@ -11,7 +11,7 @@ from appliance.tui.formatting import duration
 from appliance.tui.ledger_source import ScreenAnswer
 from appliance.views.overview import DaemonState, Overview, TradingMode
 from signals.market.sessions import NEW_YORK
-from signals.text.plain_text import clean, clean_lines
+from signals.text.wording import clean, clean_lines
 
 OLD_AFTER_SECONDS = 10.0
 """Age of a reading from which the screen says that it is old and is drawn dim."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from appliance.views.view import Cell, ViewRow
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 GAP = 2
 GUTTER = 2

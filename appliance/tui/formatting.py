@@ -9,7 +9,7 @@ from textual.content import Content
 
 from appliance.tui.columns import Tone, as_text
 from appliance.views.view import Cell
-from signals.text.plain_text import clean_lines
+from signals.text.wording import clean_lines
 
 GOOD_WORDS = frozenset({"done", "filled", "ok", "GREEN", "alive", "ARMED", "info", "INSIDE", "within", "working", "acked"})
 BAD_WORDS = frozenset(

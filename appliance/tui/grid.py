@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from appliance.tui.columns import GAP, GUTTER, Column, Tone, aligned, fit
 from appliance.views.view import ViewRow
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 HEADER_LINES = 1
 MARK, DOWN, UP = "▸ ", "▼", "▲"

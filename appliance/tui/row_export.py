@@ -8,7 +8,7 @@ from pathlib import Path
 
 from appliance.views.view import ViewRow
 from signals.files import write_atomic
-from signals.text.plain_text import csv_cell
+from signals.text.wording import csv_cell
 
 
 def as_json(rows: Sequence[ViewRow]) -> str:

@@ -16,8 +16,7 @@ from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table
 from appliance.status.health import HealthStatus, assess
 from appliance.status.upkeep import expiries, expiry_reasons
 from appliance.status.vitals import daemon_facts
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from appliance.views import bundle_facts as bundles
 from appliance.views import runs, tripwire_checks
 from appliance.views.view import View, ViewRow, fact, newest_session, percent

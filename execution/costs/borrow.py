@@ -16,7 +16,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from execution.fills import PRICE_STEP
+from execution.orders import PRICE_STEP
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
 

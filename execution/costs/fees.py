@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_UP, Decimal
 
-from execution.fills import CENT
-from execution.orders import Side
+from execution.orders import CENT, Side
 from signals.errors import InvariantBroken
 
 MILLION = Decimal(1_000_000)

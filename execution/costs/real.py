@@ -19,7 +19,7 @@ from execution.costs.borrow import borrow_cost, borrow_days, borrow_tier
 from execution.costs.fees import regulatory_fees
 from execution.costs.impact import impact_cost_usd
 from execution.costs.spread import DEFAULT_SPREAD, estimated_bps, spread_bps, spread_cost
-from execution.fills import CENT, Fill
+from execution.orders import CENT, Fill
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars
 from signals.market.manifest import PriceBasis

@@ -25,7 +25,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from execution.fills import CENT, tick_of
+from execution.orders import CENT, tick_of
 from signals.market.bars import Bars, Floats
 
 DEFAULT_SPREAD_BPS = 5.0

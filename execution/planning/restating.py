@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from execution.fills import to_price
+from execution.orders import to_price
 from portfolio.policy.blend import on
 from portfolio.risk.model import RiskModel
 from signals.market.actions import Action, ActionKind, delisted, new_names

@@ -21,8 +21,7 @@ import httpx
 from signals.alerts.alert import ADDRESSES, SERVICES, WEB, Alert, Notifier, Severity, scheme_of, within
 from signals.alerts.next_steps import next_step
 from signals.errors import BadConfig
-from signals.text.plain_text import clean
-from signals.text.wording import utc_words
+from signals.text.wording import clean, utc_words
 
 STEP_SECONDS, TOTAL_SECONDS = 4.0, 8.0
 PRIORITIES = {Severity.INFO: "low", Severity.WARN: "default", Severity.PAGE: "urgent"}

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from signals.alerts.next_steps import next_step
 from signals.files import append_line
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 ADDRESSES = "alert-urls"  # the credential with the addresses for alerts, one a line
 WEB = frozenset({"http", "https"})

@@ -33,8 +33,8 @@ from signals.audit.defects import DEFECTS, Defect, Defects, Reason, Rows
 from signals.audit.delivered_rows import DeliveredRows, Events
 from signals.audit.returns import gap_returns, returns, steps
 from signals.config import Config
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import Days, Flags, Floats
+from signals.market.sessions import SessionAudit, SessionStatus
 
 LEAST_SPLIT, MOST_SPLIT = 10, 0.25  # names, and share of a session's, that may seem to split together
 LEAST_WARNED = 5  # rows; fewer are a coincidence in a small universe

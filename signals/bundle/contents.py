@@ -34,8 +34,7 @@ from signals.bundle.profiles import ProfileName
 from signals.bundle.seal import Document, parse, parse_json
 from signals.errors import BundleRefused
 from signals.models.heads import ScoreHead
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 from signals.views import TableView
 
 MAX_FILES = 64

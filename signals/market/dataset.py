@@ -26,11 +26,10 @@ from numpy.typing import NDArray
 from signals.errors import BadBars, BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bar_rows import BarRows
 from signals.market.bars import Bars, Floats
 from signals.market.manifest import FileRecord, FileRole, Manifest, PriceBasis, Survivorship
-from signals.market.sessions import Calendar, Session
+from signals.market.sessions import Calendar, Session, SessionAudit, SessionStatus
 from signals.storage.arrow import read_parquet
 from signals.text.wording import reason_of
 

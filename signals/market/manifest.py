@@ -16,9 +16,8 @@ from pathlib import PurePosixPath
 
 from signals.errors import BadDataset, InvariantBroken, NotASession
 from signals.files import sha256_of
-from signals.market.audits import SessionAudit
 from signals.market.eligibility_rule import ANY, EligibilityConfig
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionAudit
 from signals.text import strict_json
 from signals.text.documents import absent, from_json, to_json
 from signals.text.wording import reason_of

@@ -1,4 +1,4 @@
-"""The exchange calendar: sessions, opens, closes and early closes.
+"""The exchange calendar: sessions, opens, closes and early closes; and what the audit found of a session's bars.
 
 A `Calendar` is a frozen table of sessions with their opens and closes in UTC. The trainer makes one from
 exchange_calendars and freezes it into every dataset's manifest; the device reads that table, so that it needs no
@@ -12,6 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
@@ -197,3 +198,38 @@ def _of_years(name: str, first: int, last: int) -> tuple[Session, ...]:
         Session(day.date(), opened.to_pydatetime().astimezone(UTC), closed.to_pydatetime().astimezone(UTC))
         for day, opened, closed in zip(table.index, opens, closes, strict=True)
     )
+
+
+class SessionStatus(StrEnum):
+    """Quality of a session's bars."""
+
+    GREEN = "GREEN"
+    AMBER = "AMBER"
+    RED = "RED"
+
+
+@dataclass(frozen=True)
+class SessionAudit:
+    """Result of the audit of one session.
+
+    Attributes
+    ----------
+    reasons : tuple of str
+        "<reason>: <count>" in a fixed order; a GREEN session may carry warnings.
+    eligible : int
+        Names of the universe with a usable bar at this session.
+    usable : int
+        Rows that are in the curated bars.
+    rows : int
+        Rows delivered.
+    quarantined : int
+        Rows delivered but kept out of the curated bars.
+    """
+
+    session: date
+    status: SessionStatus
+    reasons: tuple[str, ...]
+    eligible: int
+    usable: int
+    rows: int
+    quarantined: int

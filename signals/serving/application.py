@@ -26,8 +26,8 @@ from signals.errors import FixInput, ScoresInvalid, TrademlError
 from signals.serving.connections import PATIENCE_SECONDS, BodyTooLarge, read_body
 from signals.serving.gate import OWN_HOSTS, foreign, is_token, values_of
 from signals.serving.operations import Call, NotFound, Operation, openapi
-from signals.text.plain_text import clean
 from signals.text.strict_json import BadJson
+from signals.text.wording import clean
 
 DOCUMENT = "/openapi.json"
 BODY_MOST_BYTES = 8 * 2**20

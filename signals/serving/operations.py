@@ -7,7 +7,7 @@ from datetime import date
 from typing import Literal, NotRequired, TypedDict
 
 from signals.errors import FixInput
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 Schema = Mapping[str, object]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from signals.errors import FixInput
 from signals.serving.operations import Call, Operation, Schema
 from signals.text import strict_json
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 if TYPE_CHECKING:  # a server that nobody asks takes none of it into its memory
     from signals.events.analogs import AnalogBank, Analogs

@@ -18,7 +18,7 @@ from signals.market.bars import PRICE_FIELDS, Bars, Floats, days_array
 from signals.market.sessions import Calendar
 from signals.serving.outlook import FeatureRows, Outlook, document
 from signals.text import strict_json
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 
 BAR_FIELDS = (*PRICE_FIELDS, "volume")
 MOST_ROWS = 20_000

@@ -15,8 +15,7 @@ from threading import Event, Thread
 from typing import Protocol
 
 from signals.errors import FixInput, InvariantBroken, MachineFailed, TrademlError, TryAgain
-from signals.text.plain_text import clean, clean_lines
-from signals.text.wording import reason_of
+from signals.text.wording import clean, clean_lines, reason_of
 
 INTERRUPTED = 130  # by Ctrl-C: what the command-line library makes of it
 

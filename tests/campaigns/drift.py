@@ -32,10 +32,10 @@ import pyarrow.parquet as pq
 
 from signals.features.panel import FeaturePanel
 from signals.files import sha256_of, write_atomic
-from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import SessionStatus
 from signals.monitoring import continuity
 from signals.monitoring.continuity import LAGS, SCORE, ContinuityLimits, CrossSection
 from signals.monitoring.drift import WINDOW_SESSIONS, DriftReference, reference, trailing_score_psi

@@ -21,8 +21,7 @@ from appliance.system.clock import VirtualClock
 from appliance.system.ports import Alert
 from appliance.system.state_folder import StateFolder
 from execution.brokers.base import Account, Acked, Activity, Asset, BrokerClock, Position, Refused, Submission, Unknown
-from execution.fills import Fill
-from execution.orders import BrokerOrder, Intent, OrderStatus, TimeInForce
+from execution.orders import BrokerOrder, Fill, Intent, OrderStatus, TimeInForce
 from signals.errors import BrokerUnreachable, UnknownOrder
 from signals.market.sessions import NEW_YORK, Calendar, Session
 

@@ -17,7 +17,7 @@ from appliance.bundles.store import BundleStore
 from appliance.jobs.pull import pull
 from appliance.runtime.device import opened
 from appliance.schedule.job import JobReport
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.storage.places import Place
 from signals.storage.s3 import Objects, S3Config, S3Keys

@@ -18,7 +18,7 @@ from appliance.market.vendor_record import VendorRecord, store_record
 from appliance.market.vendor_sessions import CompletionResult, complete
 from appliance.storage.published_sources import unverified_manifest
 from appliance.storage.published_store import PublishedFolder
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from execution.brokers.reported import ReportedBar
 from execution.exchange.api.exchange import Exchange
 from signals.errors import BrokerUnreachable

@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 
 from appliance.ledger import Ledger
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 
 NAMES = itertools.count()
 

@@ -25,12 +25,11 @@ import trainer.publishing.publish
 from appliance.bundles.pull import BundlePull, pull_bundle
 from appliance.bundles.store import BundleStore
 from appliance.storage.published_store import PublishedFolder
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.bundle import PublicKey, Role, verify
 from signals.bundle.layout import Latest, pointer
 from signals.files import sha256_of
-from signals.market.audits import SessionStatus
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionStatus
 from signals.models.inference import infer
 from signals.text.documents import to_json
 from tests.fakes.bundles import FAR, private_key, weekdays

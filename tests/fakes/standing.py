@@ -30,9 +30,8 @@ from appliance.orders import OrderPath
 from appliance.orders.reconciliation import begin
 from appliance.schedule.job import JobReport
 from appliance.system.clock import VirtualClock
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Fs, Notifier
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from execution.brokers.alpaca import AlpacaBroker, Credentials
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.doors.inprocess import InProcessAdapter

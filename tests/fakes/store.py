@@ -17,9 +17,9 @@ from signals.bundle import Golden, Part, Role
 from signals.bundle.keyset import seal_dataset, signature_name
 from signals.bundle.layout import former_place, latest_of, place_of, pointer
 from signals.files import write_atomic
-from signals.market.audits import SessionStatus
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import SessionStatus
 from signals.monitoring.drift import reference
 from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve

@@ -19,8 +19,7 @@ from appliance.daemon.clock_check import ClockCheck
 from appliance.daemon.supervisor import DaemonParts, Supervisor
 from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.market.sessions import xnys
 from signals.schedule.wake_ups import WakeUps
 from tests.fakes.alarm import SteppedScheduler

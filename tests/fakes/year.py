@@ -23,14 +23,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from appliance.config import Venue
+from appliance.config import Venue, load_config
 from appliance.controls.machine import FixedMachine
 from appliance.ledger import AccessMode, Ledger, alerts
 from appliance.runtime.commissioning import DeviceOptions, commission, settings
 from appliance.runtime.device import Device, channels
 from appliance.runtime.session import tick
 from appliance.runtime.venue import HOSTED_URL, Counterparty
-from appliance.settings import load_config
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import VirtualClock
 from appliance.system.state_folder import StateFolder
@@ -40,10 +39,9 @@ from execution.exchange.market.market import MarketData
 from signals.alerts.alert import Alert
 from signals.bundle import Role
 from signals.errors import TryAgain
-from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.market.manifest import PriceBasis
-from signals.market.sessions import Calendar, xnys
+from signals.market.sessions import Calendar, SessionStatus, xnys
 from signals.schedule.job_windows import windows
 from tests.fakes.bundles import private_key
 from tests.fakes.device import Workbench

@@ -13,7 +13,7 @@ import pytest
 
 from signals import errors
 from signals.bundle import Golden
-from signals.market.audits import SessionStatus
+from signals.market.sessions import SessionStatus
 from tests.fakes import bundles, store
 from tests.fakes.device import Done, Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish

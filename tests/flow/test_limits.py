@@ -13,7 +13,7 @@ from appliance.ledger import Ledger, job_runs
 from appliance.ledger.figures import MonitoringFigures, Observation
 from appliance.schedule.job import JobReport, JobStatus
 from signals.bundle import Part
-from signals.market.audits import SessionStatus
+from signals.market.sessions import SessionStatus
 from tests.fakes.bundles import evidence_file
 from tests.fakes.device import Workbench
 from tests.fakes.store import RANKED, Published, publish_bundle, recipe, republish

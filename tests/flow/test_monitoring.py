@@ -14,7 +14,7 @@ from appliance.ledger import Ledger, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.views.monitoring import ATTRIBUTION_PARTS
 from signals.bundle import Part
-from signals.market.audits import SessionStatus
+from signals.market.sessions import SessionStatus
 from tests.fakes import bundles
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish

@@ -11,8 +11,7 @@ import pytest
 
 from appliance.controls import pause
 from appliance.controls.pause import UNREADABLE
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published
 

@@ -17,8 +17,8 @@ import yaml
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
 
+from appliance.config import load_config
 from appliance.schedule.timetable import TIMETABLE
-from appliance.settings import load_config
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from signals.market.audits import SessionStatus
+from signals.market.sessions import SessionStatus
 from tests.fakes.device import Workbench
 from tests.fakes.store import Published, publish_bundle, recipe, republish
 

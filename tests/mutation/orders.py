@@ -307,7 +307,7 @@ ORDERS = (
     Planted("end at a pause that cannot be read", "appliance/controls/pause.py",
             "except (OSError, ValueError, BadDocument):", "except (ValueError, BadDocument):",
             "tests/flow/test_pause.py::test_whatever_bears_the_name_pauses_and_is_removed"),
-    Planted("overlook a HALT that is no file", "appliance/system/durable_files.py",
+    Planted("overlook a HALT that is no file", "appliance/system/state_folder.py",
             "return os.path.lexists(path)", "return path.is_file()",
             "tests/test_appliance/daemon/test_supervisor.py::test_whatever_bears_the_name_halt_closes_the_latch_at_the_next_look"),
     Planted("let a client of the control socket drip for ever", "appliance/daemon/control_socket.py",

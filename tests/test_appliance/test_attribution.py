@@ -24,12 +24,11 @@ from appliance.schedule.job import JobReport, JobStatus
 from appliance.views import monitoring
 from execution.attribution import PnlPart
 from execution.brokers.base import Account, Position
-from execution.fills import Fill
-from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
+from execution.orders import Fill, Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from signals.market.manifest import PriceBasis
+from signals.market.sessions import SessionStatus
 from tests.fakes.bundles import weekdays
 
 D = Decimal

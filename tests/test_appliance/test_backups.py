@@ -23,8 +23,7 @@ from appliance.jobs.backup import backup
 from appliance.ledger import AccessMode, Ledger
 from appliance.ledger.database import SCHEMA_VERSION
 from appliance.system.clock import VirtualClock
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.errors import BadBackup, FixInput, StoreUnreachable
 from tests.fakes.broker import Crash, FakeBroker, Inbox, deps_of, weekdays
 

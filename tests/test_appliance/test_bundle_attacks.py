@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from appliance.bundles.store import BundleStore
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.bundle import Part, Policy, Role, verify
 from signals.bundle.arrays import packed
 from signals.bundle.contents import MAX_FILE_BYTES, MAX_FILES

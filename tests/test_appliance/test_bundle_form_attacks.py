@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from appliance.bundles.store import BundleStore
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.bundle import Bundle, Golden, Part, verify
 from signals.bundle.calibration import AppliedCalibration, PlattMap, TemperatureMap
 from signals.bundle.child_inference import infer_in_child

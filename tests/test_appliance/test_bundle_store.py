@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from appliance.bundles.store import ACTIVATED_FILE, CURRENT_FILE, HIGH_WATER_FILE, BundleStore
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.bundle import Keyset, RollbackGrant
 from signals.errors import BundleRefused, FixInput
 from signals.models.inference import infer

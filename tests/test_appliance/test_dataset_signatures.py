@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from appliance.market.dataset_mark import DatasetMark
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.bundle import DataGrant, DataKeys, Keyset, read_data_grant
 from signals.bundle.keyset import open_dataset, seal_dataset, seal_grant
 from signals.bundle.seal import DATA_GRANT_KIND, GRANT_KIND, MANIFEST_KIND, sign

@@ -19,7 +19,7 @@ from appliance.controls.tripwires import NO_SENSOR, Figure
 from appliance.jobs.prune import free_disk_space
 from appliance.ledger import Ledger, alerts, halts
 from appliance.system.clock import VirtualClock
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays
 
 CALENDAR = weekdays(date(2024, 3, 4), 15)

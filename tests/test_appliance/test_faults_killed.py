@@ -23,7 +23,7 @@ from appliance.ledger.intents import IntentState
 from appliance.ledger.snapshots import Phase
 from appliance.orders import reconciliation, recovery, submission, tracking
 from appliance.safety.halt import halt
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from execution.brokers.alpaca import AlpacaBroker
 from execution.orders import OrderStatus
 from tests.fakes import exchange as small

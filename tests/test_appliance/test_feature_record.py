@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from appliance.bundles.feature_record import FeatureRecord, FeatureValue, read_features, store_features
 from appliance.bundles.risk_forecasts import over_book
 from appliance.monitoring.continuity import is_of
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.errors import FixInput, InvariantBroken
 from signals.features.panel import spec_hash
 

@@ -12,8 +12,7 @@ from appliance.bundles.former_layout import move_former
 from appliance.bundles.slots import Slot, slot_store
 from appliance.bundles.store import ACTIVATED_FILE, CURRENT_FILE, HIGH_WATER_FILE, BundleStore
 from appliance.config import ApplianceConfig, MissingSleeve, Scoring
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.bundle import Role, RollbackGrant
 from signals.config import parse
 from signals.errors import BadConfig, BundleRefused

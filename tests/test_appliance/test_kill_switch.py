@@ -27,8 +27,7 @@ from appliance.ledger.intents import IntentState
 from appliance.runtime.device import Device
 from appliance.runtime.kill_switch import Killed, KillSwitch, killable
 from appliance.system.clock import VirtualClock
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from execution.brokers.alpaca import AlpacaBroker, Credentials
 from execution.brokers.base import Submission
 from execution.orders import BrokerOrder, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Side, TimeInForce

@@ -12,7 +12,7 @@ import pytest
 
 from appliance.controls.latch import FILE_NAME, PREPARED_NAME, Latch, LatchState
 from appliance.ledger import Ledger, halts
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.errors import DeviceHalted, FixInput
 
 AT = datetime(2024, 3, 12, 13, 0, tzinfo=UTC)

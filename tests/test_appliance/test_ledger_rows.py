@@ -37,8 +37,7 @@ from appliance.ledger.snapshots import Phase
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.ports import Alert, Severity
 from execution.brokers.base import Account, Activity, Position
-from execution.fills import Fill
-from execution.orders import BrokerOrder, OrderStatus, OrderType, Rounding, Side, TimeInForce
+from execution.orders import BrokerOrder, Fill, OrderStatus, OrderType, Rounding, Side, TimeInForce
 from signals.errors import InvariantBroken, LedgerUnusable
 from tests.fakes.frozen_plan import ASOF, AT, CID, CLOSING, OPENING, PLAN, D
 

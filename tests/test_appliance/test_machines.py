@@ -21,8 +21,7 @@ from appliance.ledger import Ledger, activities, fills, snapshots
 from appliance.ledger.fills import BookedFill
 from appliance.ledger.snapshots import Phase
 from execution.brokers.base import Account, Activity, Position
-from execution.fills import Fill
-from execution.orders import Side
+from execution.orders import Fill, Side
 from signals.errors import DeviceHalted, FixInput
 from tests.fakes.broker import MemoryFs
 

@@ -20,11 +20,10 @@ from appliance.storage.published_store import PublishedFolder
 from signals.errors import BadDataset, DataNotUsable, Locked, StoreUnreachable
 from signals.files import sha256_of, write_atomic
 from signals.market.actions import Action
-from signals.market.audits import SessionStatus
 from signals.market.bars import unknown_returns
 from signals.market.dataset import load_actions, load_bars, read_rows, read_table
 from signals.market.manifest import FileRole, Manifest, PriceBasis
-from signals.market.sessions import xnys
+from signals.market.sessions import SessionStatus, xnys
 from tests.fakes.store import publish_data
 from trainer.curation.generated.market import GeneratedMarket, generate
 from trainer.curation.writer import parquet_bytes

@@ -30,7 +30,7 @@ from appliance.safety.tripwire_figures import account_faults, figures_of, held_g
 from execution.brokers.base import Account, Position
 from execution.orders import Intent, IntentKey, OrderType, Plan, Provenance, Side, TimeInForce
 from portfolio.policy.sizing import Sizing
-from signals.market.audits import SessionAudit, SessionStatus
+from signals.market.sessions import SessionAudit, SessionStatus
 from tests.fakes.bundles import weekdays
 
 D, ASOF = date(2024, 3, 12), date(2024, 3, 11)

@@ -17,9 +17,8 @@ from appliance.runtime.venue import Counterparty, broker_asked_once
 from appliance.schedule.job import EXIT_CODES, JobStatus
 from appliance.status.health import HealthStatus, assess
 from appliance.system.clock import SystemClock, VirtualClock
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
-from appliance.system.state_folder import StateFolder, exclusive
+from appliance.system.state_folder import DurableFs, StateFolder, exclusive
 from execution.brokers import transport
 from execution.brokers.base import Broker
 from signals.alerts.alert import Channels, FileNotifier, LogNotifier

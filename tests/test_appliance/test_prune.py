@@ -16,7 +16,7 @@ from appliance.ledger import Ledger
 from appliance.market.snapshot import DataSnapshot
 from appliance.market.vendor_record import VendorRecord, damaged_records, read_snapshot, store_record, store_snapshot
 from appliance.system.clock import VirtualClock
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.alerts.alert import LINES_KEPT
 from signals.market.manifest import PriceBasis
 from tests.fakes.broker import FakeBroker, Inbox, deps_of, weekdays

@@ -11,8 +11,7 @@ import pytest
 from execution.brokers.base import Position
 from execution.costs.fees import regulatory_fees
 from execution.costs.real import Liquidity, RealCosts, borrow_due, dividends_due, fees_due, impact_due, liquidity_of, spread_due
-from execution.fills import Fill
-from execution.orders import Side
+from execution.orders import Fill, Side
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars, days_array
 from signals.market.manifest import PriceBasis

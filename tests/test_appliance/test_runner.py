@@ -23,8 +23,8 @@ from appliance.safety.halt import NAMES, carry_out_without_ledger, halt, halt_na
 from appliance.safety.ramp import ramp_share
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.clock import VirtualClock
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
+from appliance.system.state_folder import DurableFs
 from signals.errors import (
     BrokerUnreachable,
     DataNotUsable,

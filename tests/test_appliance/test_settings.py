@@ -10,9 +10,8 @@ import yaml
 from typer.testing import CliRunner
 
 from appliance.commands.command_line import app
-from appliance.config import ApplianceConfig, Venue
+from appliance.config import ApplianceConfig, Venue, device_settings, load_config, set_log_level
 from appliance.runtime.commissioning import DeviceOptions, settings
-from appliance.settings import device_settings, load_config, set_log_level
 from signals.config import load
 from signals.errors import BadConfig
 from signals.settings import Level

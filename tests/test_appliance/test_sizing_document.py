@@ -19,7 +19,7 @@ from appliance.ledger.figures import PlanFigures
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.clock import VirtualClock
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from execution.orders import Plan
 from portfolio.policy.sizing import GRID, STATE, SizingPolicy
 from signals.bundle.seal import sign

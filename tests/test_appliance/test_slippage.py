@@ -18,8 +18,7 @@ from appliance.ledger.nav import NavRow
 from appliance.market.store import MarketStore
 from appliance.safety.tripwire_figures import account_figures
 from appliance.system.clock import VirtualClock
-from execution.fills import Fill
-from execution.orders import Side
+from execution.orders import Fill, Side
 from signals.errors import DataNotUsable
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 

@@ -20,8 +20,8 @@ from appliance.market.vendor_record import read_record
 from appliance.market.vendor_sessions import CompletionResult
 from execution.exchange.api.exchange import Exchange
 from signals.errors import BrokerUnreachable, DataNotUsable, StoreUnreachable
-from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
+from signals.market.sessions import SessionStatus
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.completing import Dying, Month, Silent, actions_of, completed, fill, id_of, opened, rows_of, scaled, spoilt_record, take

@@ -15,8 +15,7 @@ from appliance.views import blotter, signal_table
 from appliance.views.closed_trades import RESTATED, closed_trades
 from appliance.views.symbol_history import search, symbol_history
 from execution.brokers.base import Account, Position
-from execution.fills import Fill
-from execution.orders import Side
+from execution.orders import Fill, Side
 
 DAYS = [date(2026, 3, day) for day in (9, 10, 11, 12)]
 D = DAYS[-1]

@@ -14,8 +14,7 @@ from appliance.ledger import AccessMode, Ledger, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import TIMETABLE
 from appliance.status.upkeep import count_addresses, credential_ends, expiries, expiry_reasons, keys_end, missed_reason, missed_sessions
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder, only_daemon
+from appliance.system.state_folder import DurableFs, StateFolder, only_daemon
 from signals.bundle.keyset import DataKeys, Keyset, SigningKey, seal_keyset
 from signals.market.sessions import xnys
 from tests.fakes.device import Workbench

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.market.snapshot import CompletedSession, DataSnapshot
 from appliance.market.vendor_record import VendorRecord, read_record, store_record
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from execution.brokers.reported import ReportedBar
 from signals.errors import FixInput
 from signals.market.actions import Action, ActionKind

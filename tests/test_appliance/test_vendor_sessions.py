@@ -20,7 +20,7 @@ from appliance.market.vendor_curation import StoredBars, curated
 from appliance.market.vendor_sessions import CompletionResult, complete
 from appliance.storage.published_sources import unverified_manifest
 from appliance.storage.published_store import PublishedFolder
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from execution.brokers.market_data import AlpacaData, Keys
 from execution.brokers.reported import ReportedBar
 from execution.exchange.api.exchange import Exchange
@@ -28,10 +28,10 @@ from execution.exchange.doors.inprocess import InProcessAdapter
 from signals.config import parse
 from signals.errors import BadConfig, BrokerUnreachable, StoreUnreachable
 from signals.market.actions import ActionKind
-from signals.market.audits import SessionStatus
 from signals.market.bars import CLASSIFIED, days_array
 from signals.market.dataset import load_actions, read_manifest
 from signals.market.manifest import FileRole, PriceBasis
+from signals.market.sessions import SessionStatus
 from tests.fakes import bundles
 from tests.fakes import exchange as fake
 from tests.fakes.device import Workbench

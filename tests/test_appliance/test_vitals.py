@@ -16,9 +16,8 @@ from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.status.health import HealthStatus
 from appliance.status.vitals import NOT_TRADED, DaemonFacts, DaemonNotes, HealthFacts, ProcessFacts, Vitals, daemon_facts, metrics, vitals
-from appliance.system.durable_files import DurableFs
 from appliance.system.ports import Alert, Severity
-from appliance.system.state_folder import StateFolder, only_daemon
+from appliance.system.state_folder import DurableFs, StateFolder, only_daemon
 from signals.errors import Locked
 from signals.text.documents import from_json, to_json
 

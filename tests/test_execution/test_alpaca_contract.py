@@ -15,8 +15,7 @@ from execution.brokers.base import Acked, Refused, Unknown
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.exchange.protocol.faults import Fault
-from execution.fills import Fill
-from execution.orders import Intent, IntentKey, OrderStatus, OrderType, Side, TimeInForce
+from execution.orders import Fill, Intent, IntentKey, OrderStatus, OrderType, Side, TimeInForce
 from execution.reconcile import fill_of
 from signals.errors import UnknownBrokerState, UnknownOrder
 from signals.market.actions import Action, ActionKind

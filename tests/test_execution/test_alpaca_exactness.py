@@ -13,7 +13,6 @@ ORDER_PATH = sorted(
     for pattern in (
         "execution/brokers/*.py",
         "execution/orders.py",
-        "execution/fills.py",
         "execution/planning/pretrade.py",
         "execution/planning/plan.py",
         "execution/reconcile.py",
@@ -25,7 +24,7 @@ ORDER_PATH = sorted(
 
 
 def test_the_order_path_is_where_it_is_looked_for() -> None:
-    assert len(ORDER_PATH) > 35
+    assert len(ORDER_PATH) > 30
 
 
 @pytest.mark.parametrize("path", ORDER_PATH, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -14,9 +14,9 @@ import pytest
 from signals.audit.defects import Reason
 from signals.errors import FixInput, NotASession
 from signals.market.actions import ActionKind
-from signals.market.audits import SessionStatus
 from signals.market.dataset import load_bars
 from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import SessionStatus
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import GeneratedMarket, generate
 from trainer.curation.generated.market import STRENGTH, UNIVERSE_FILE, Planted

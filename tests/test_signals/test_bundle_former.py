@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from appliance.bundles.former_layout import move_former
 from appliance.bundles.slots import Slot, slot_store
 from appliance.bundles.store import ACTIVATED_FILE, BundleStore
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.bundle import Role, read_bundle_manifest, verify
 from signals.bundle.calibration import PlattMap
 from signals.bundle.child_inference import infer_in_child

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from signals.errors import FixInput
 from signals.text.console import emit, run
-from signals.text.plain_text import clean, clean_lines, csv_cell, markdown
+from signals.text.wording import clean, clean_lines, csv_cell, markdown
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

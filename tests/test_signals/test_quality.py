@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from signals.audit.defects import DEFECTS, QUARANTINES, DefectConfig, Reason, Rows, find_defects, missing_sessions
 from signals.audit.session_audit import Coverage, CoverageConfig, audit_sessions, expected
 from signals.errors import InvariantBroken
-from signals.market.audits import SessionStatus
 from signals.market.bars import days_array
+from signals.market.sessions import SessionStatus
 
 MONDAY_TO_FRIDAY = days_array([date(2024, 3, day) for day in (4, 5, 6, 7, 8)])
 WEEKS = np.arange(np.datetime64("2024-01-01"), np.datetime64("2024-12-31"), dtype="datetime64[D]")

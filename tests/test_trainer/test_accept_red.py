@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from signals.errors import DataNotUsable, FixInput, TrademlError
-from signals.market.audits import SessionStatus
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest, PriceBasis
+from signals.market.sessions import SessionStatus
 from signals.storage.arrow import read_parquet
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app

@@ -17,10 +17,9 @@ from typer.testing import CliRunner
 
 from signals.errors import BadBars, BrokerUnreachable, TrademlError
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionStatus
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import FileRole, Manifest, PriceBasis
-from signals.market.sessions import xnys
+from signals.market.sessions import SessionStatus, xnys
 from tests.fakes.curated import END
 from trainer.__main__ import app
 from trainer.curation.audit.findings import Missing, missing

@@ -14,11 +14,10 @@ import pytest
 from signals.audit.session_audit import CoverageConfig
 from signals.errors import BadBars
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionStatus
 from signals.market.eligibility_rule import ANY
 from signals.market.manifest import PriceBasis
 from signals.market.securities import identities
-from signals.market.sessions import Calendar, xnys
+from signals.market.sessions import Calendar, SessionStatus, xnys
 from trainer.curation.config import CurationConfig
 from trainer.curation.curate import DeliveredHistory, curate
 from trainer.curation.writer import DatasetContent, parquet_bytes

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionStatus
 from signals.market.eligibility_rule import ANY, EligibilityConfig
 from signals.market.manifest import PriceBasis
+from signals.market.sessions import SessionStatus
 from tests.test_trainer.test_curation import CALENDAR, DAYS, column, crowd, curated, flat, frame_of, statuses
 from trainer.curation.config import CurationConfig
 from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, UNIVERSE_SCHEMA

@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from signals.errors import BadBars, BadConfig, BadDataset, TrademlError
-from signals.market.audits import SessionStatus
 from signals.market.dataset import load_actions, load_bars, read_manifest, read_table
 from signals.market.eligibility_rule import ANY
 from signals.market.manifest import FileRole, Manifest, PriceBasis
-from signals.market.sessions import NEW_YORK, xnys
+from signals.market.sessions import NEW_YORK, SessionStatus, xnys
 from signals.models.inference import predict
 from signals.sleeves import SLEEVES
 from tests.fakes.onnx_models import stump_model

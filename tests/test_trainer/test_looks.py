@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from signals.errors import FixInput
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.dataset import manifest_path
 from signals.market.manifest import Manifest, PriceBasis, Survivorship
-from signals.market.sessions import Calendar, Session
+from signals.market.sessions import Calendar, Session, SessionAudit, SessionStatus
 from trainer.runs.evidence import Evidence
 from trainer.runs.looks import JUDGED, LOOKS, POLICY, Look, asked, made, merge, record, require_as_made, seen, wrote
 from trainer.search.challenger import Challenger, entered

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from appliance.bundles.store import BundleStore
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.bundle import PublicKey, Role
 from signals.errors import BundleRefused, FixInput
 from signals.features.panel import FeaturePanel

@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from signals.market.audits import SessionStatus
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest, PriceBasis
-from signals.market.sessions import xnys
+from signals.market.sessions import SessionStatus, xnys
 from trainer.__main__ import app
 from trainer.curation.audit.returns import silences
 from trainer.curation.config import CurationConfig

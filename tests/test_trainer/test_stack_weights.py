@@ -14,8 +14,7 @@ from appliance.bundles.stack import load_stack
 from appliance.bundles.store import HIGH_WATER_FILE, BundleStore
 from appliance.config import ApplianceConfig
 from appliance.storage.published_store import PublishedFolder
-from appliance.system.durable_files import DurableFs
-from appliance.system.state_folder import StateFolder
+from appliance.system.state_folder import DurableFs, StateFolder
 from signals.bundle import Keyset
 from signals.bundle.seal import PublicKey, sign
 from signals.errors import BundleRefused, FixInput

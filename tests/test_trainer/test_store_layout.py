@@ -14,7 +14,7 @@ import trainer.publishing.publish
 from appliance.bundles.pull import BundlePull, fetch_bundle, pull_bundle
 from appliance.bundles.store import BundleStore
 from appliance.storage.published_store import PublishedFolder
-from appliance.system.durable_files import DurableFs
+from appliance.system.state_folder import DurableFs
 from signals.bundle import PublicKey, Role, RollbackGrant, verify
 from signals.bundle.layout import TRADED, find_latest, read_sequence
 from signals.errors import BundleRefused, StoreUnreachable

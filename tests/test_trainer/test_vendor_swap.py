@@ -14,11 +14,10 @@ from scipy.stats import spearmanr
 from typer.testing import CliRunner
 
 from signals.errors import BadBars, BadConfig, TrademlError
-from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
 from signals.market.dataset import load_actions, load_bars, read_file, read_manifest, read_table
 from signals.market.manifest import FileRole, Manifest, PriceBasis
-from signals.market.sessions import xnys
+from signals.market.sessions import SessionStatus, xnys
 from signals.storage.arrow import read_parquet
 from trainer.__main__ import app
 from trainer.curation.audit.audit import audit

@@ -26,11 +26,11 @@ from execution.morning import ADV_SESSIONS, Evening
 from portfolio.risk.model import WINDOW_SESSIONS, market_return
 from signals.errors import BadDataset, FixInput
 from signals.market.actions import Action
-from signals.market.audits import SessionStatus
 from signals.market.bar_rows import BarRows
 from signals.market.bars import Bars, Days, Floats, days_array
 from signals.market.dataset import load_actions, read_manifest, read_rows, read_table
 from signals.market.manifest import FileRole, Manifest, PriceBasis
+from signals.market.sessions import SessionStatus
 from signals.storage.arrow import days as days_of
 from signals.storage.arrow import floats, read_parquet
 from signals.text.wording import reason_of

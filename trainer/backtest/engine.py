@@ -27,9 +27,8 @@ from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.doors.in_process_broker import DirectBroker
 from execution.exchange.market.market import MarketData, minutes_beside
-from execution.fills import Fill
 from execution.morning import Evening
-from execution.orders import Plan, Provenance
+from execution.orders import Fill, Plan, Provenance
 from execution.planning.config import EntryStyle
 from execution.planning.volume_curve import step_shares
 from portfolio.config import PortfolioConfig

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from execution.costs.fees import regulatory_fees
-from execution.fills import Fill
+from execution.orders import Fill
 from signals.errors import FixInput
 from signals.market.bars import Floats, unknown_returns
 from signals.storage.arrow import parquet_of

@@ -33,8 +33,7 @@ from signals.sleeves import SLEEVES
 from signals.sleeves.base import Sleeve
 from signals.sleeves.patterns import PATTERNS
 from signals.sleeves.risk import RISK
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 from trainer.backtest.archive import Archive
 from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, RunScores
 from trainer.curation.store import FolderObjectStore

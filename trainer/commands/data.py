@@ -13,12 +13,11 @@ import typer
 
 from signals.errors import FixInput, SymbolUnknown
 from signals.files import write_atomic
-from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest, PriceBasis
-from signals.market.sessions import NEW_YORK
+from signals.market.sessions import NEW_YORK, SessionStatus
 from signals.text.console import GOES_ON, Kept, emit, progress
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 from trainer.clock import now
 from trainer.commands.defaults import announce, ask, is_a_person_there, workspace_of
 from trainer.commands.minutes import keep

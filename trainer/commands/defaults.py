@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import typer
 
 from signals.errors import FixInput, TryAgain
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 from trainer.clock import now
 from trainer.workspace import Places, Workspace
 

@@ -9,8 +9,7 @@ import typer
 from signals.errors import BadConfig
 from signals.market.sessions import NEW_YORK
 from signals.text.console import GOES_ON, Kept, emit, progress, remark
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 from trainer.clock import WallClock
 from trainer.commands.defaults import workspace_of
 from trainer.commands.deliveries import DATA_URL, alpaca

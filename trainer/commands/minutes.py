@@ -10,7 +10,7 @@ import typer
 
 from signals.market.manifest import Manifest
 from signals.text.console import emit, progress
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 from trainer.commands.options import DATA, AsJson, dated
 from trainer.curation.generated.market import END, NOTICE
 from trainer.curation.generated.minutes import generate_minutes

@@ -13,16 +13,15 @@ from signals.bundle.seal import sign
 from signals.config import load_section, parse
 from signals.errors import BadDataset, DataNotUsable, FixInput
 from signals.files import sha256_of, write_atomic
-from signals.market.audits import SessionStatus
 from signals.market.dataset import load_bars, read_manifest
-from signals.market.sessions import NEW_YORK, xnys
+from signals.market.sessions import NEW_YORK, SessionStatus, xnys
 from signals.models.inference import predict
 from signals.scoring.evening_scores import seal_scores
 from signals.scoring.option_structures import STRUCTURES_KIND, EveningStructures, structures_name
 from signals.sleeves.options_vol import OPTIONS_VOL
 from signals.text.console import aligned, emit, progress, remark
 from signals.text.documents import from_json, to_json
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 from trainer.clock import now
 from trainer.commands.options import DATA, AsJson, dated
 from trainer.curation.vendors.actions import read_actions

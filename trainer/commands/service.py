@@ -13,7 +13,7 @@ import typer
 
 from signals.errors import FixInput
 from signals.text.console import emit
-from signals.text.plain_text import clean
+from signals.text.wording import clean
 from trainer.clock import WallClock, now
 from trainer.commands.defaults import ENVIRONMENT, workspace_of
 from trainer.commands.options import EXECUTION, REFUSED_EXIT, VAR, AsJson, Credentials, Registry, dated

@@ -5,9 +5,9 @@ from datetime import date
 from pathlib import Path
 
 from signals.errors import DataNotUsable, FixInput
-from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest, Waiver
+from signals.market.sessions import SessionStatus
 from trainer.curation.writer import waive
 
 MOST_SHARE = 0.01  # of a dataset's sessions: scars can be accepted, a hole is a reason to find other data

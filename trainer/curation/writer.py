@@ -21,12 +21,11 @@ import pyarrow.parquet as pq
 
 from signals.files import sha256_of, write_atomic
 from signals.market.actions import Action
-from signals.market.audits import SessionAudit
 from signals.market.bars import GAP_FIELDS
 from signals.market.dataset import manifest_path, read_manifest
 from signals.market.eligibility_rule import ANY, EligibilityConfig
 from signals.market.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionAudit
 
 NAME_DIGITS = 12
 VENDOR_KEY = b"trademl.vendor"

@@ -15,10 +15,9 @@ from signals.config import parse
 from signals.errors import FixInput
 from signals.features.panel import FeaturePanel
 from signals.files import write_atomic
-from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
 from signals.market.manifest import Manifest
-from signals.market.sessions import Calendar, exchange
+from signals.market.sessions import Calendar, SessionStatus, exchange
 from signals.sleeves import specs
 from signals.sleeves.events import EVENTS
 from signals.sleeves.patterns import PATTERNS

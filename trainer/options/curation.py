@@ -30,14 +30,12 @@ from signals.bundle.seal import canonical_json
 from signals.errors import BadBars, BadDataset
 from signals.files import sha256_of, write_atomic
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionStatus
 from signals.market.bars import days_array
-from signals.market.sessions import xnys
+from signals.market.sessions import SessionStatus, xnys
 from signals.storage.arrow import parquet_of, read_parquet
 from signals.text import strict_json
 from signals.text.documents import BadDocument, from_json, to_json
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 from trainer.curation.vendors.cells import dates, figures, given_days, refuse_later, symbols
 from trainer.curation.vendors.files import Note, WantedColumns, no_note, tables
 from trainer.curation.vendors.mapping import ChainColumns

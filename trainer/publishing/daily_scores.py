@@ -30,10 +30,10 @@ from signals.code_version import release
 from signals.errors import DataNotUsable, FixInput, NotASession, ScoresRefused
 from signals.features.panel import FeaturePanel
 from signals.files import write_atomic
-from signals.market.audits import SessionStatus
 from signals.market.bars import Bars, Floats
 from signals.market.dataset import load_bars, read_manifest
 from signals.market.manifest import Manifest
+from signals.market.sessions import SessionStatus
 from signals.models.inference import infer
 from signals.scoring.evening_scores import SCORES_KIND, EveningScores, open_scores, scores_name, seal_scores
 from signals.scoring.scoring import newest_features, score

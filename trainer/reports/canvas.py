@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from signals.text.plain_text import clean_lines
+from signals.text.wording import clean_lines
 
 INK, ACCENT, SECOND, GRID = "#2b2b2b", "#1f5f8b", "#c05621", "#d9d9d9"
 SIZE_INCHES, DPI = (9.0, 3.8), 110

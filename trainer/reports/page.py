@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from signals.text import plain_text
+from signals.text import wording
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#2b2b2b}"
@@ -46,15 +46,15 @@ def files(page: Page, pictures: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def markdown(page: Page) -> str:
     """Return the page as Markdown."""
-    parts = [f"# {plain_text.markdown(page.title)}", "", "| | |", "|---|---|"]
+    parts = [f"# {wording.markdown(page.title)}", "", "| | |", "|---|---|"]
     parts += [_line(row) for row in page.rows]
     if page.warnings:
-        parts += ["", "## Warnings", "", *(f"* {plain_text.markdown(warning)}" for warning in page.warnings)]
+        parts += ["", "## Warnings", "", *(f"* {wording.markdown(warning)}" for warning in page.warnings)]
     for name, caption in page.captions.items():
-        shown = plain_text.markdown(caption)
+        shown = wording.markdown(caption)
         parts += ["", f"![{shown}](plots/{name})", "", shown]
     for table in page.tables:
-        parts += ["", f"## {plain_text.markdown(table.title)}", "", _line(table.head), "|---" * len(table.head) + "|"]
+        parts += ["", f"## {wording.markdown(table.title)}", "", _line(table.head), "|---" * len(table.head) + "|"]
         parts += [_line(row) for row in table.rows]
     return "\n".join(parts) + "\n"
 
@@ -77,11 +77,11 @@ def html(page: Page) -> str:
 
 
 def _line(words: tuple[str, ...]) -> str:
-    return f"| {' | '.join(map(plain_text.markdown, words))} |"
+    return f"| {' | '.join(map(wording.markdown, words))} |"
 
 
 def _html(text: str) -> str:
-    return escape(plain_text.clean(text))
+    return escape(wording.clean(text))
 
 
 def _html_table(table: Table) -> str:

@@ -18,10 +18,10 @@ import numpy as np
 from signals.errors import BadDataset, FixInput, TooLittleHistory
 from signals.files import sha256_of
 from signals.indicators.catalogue import indicators, rows_of
-from signals.market.audits import SessionStatus
 from signals.market.bars import Bars, Days, Flags, Floats, days_array
 from signals.market.dataset import FileRole, load_bars, read_manifest, read_table
 from signals.market.manifest import Manifest
+from signals.market.sessions import SessionStatus
 from signals.minutes.grid import default_hours
 from signals.minutes.stretch import Stretch, stretch
 from signals.plugins import PluginTable

@@ -10,9 +10,9 @@ import numpy as np
 from signals.audit.returns import GAP_SESSIONS
 from signals.errors import DataNotUsable
 from signals.market.actions import Action
-from signals.market.audits import SessionAudit
 from signals.market.bars import Bars, unknown_returns
 from signals.market.dataset import Manifest, SessionStatus, load_actions, load_bars, read_manifest, session_range
+from signals.market.sessions import SessionAudit
 from trainer.curation.audit.findings import missing, summary
 
 SHOWN = 5

@@ -22,8 +22,8 @@ from signals.bundle.manifest import MANIFEST_NAME
 from signals.errors import DataNotUsable, FixInput, Locked, StoreUnreachable
 from signals.events.recorded import SHOWN
 from signals.files import free_share, newest_lines, sha256_of, sha256_of_file, write_atomic
-from signals.market.audits import SessionStatus
 from signals.market.dataset import read_manifest
+from signals.market.sessions import SessionStatus
 from signals.sleeves import SLEEVES
 from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.curation.store import ObjectStore

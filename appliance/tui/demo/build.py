@@ -12,8 +12,7 @@ from appliance.tui.demo.model_history import DemoModelHistory
 from appliance.tui.demo.session import DemoDay, DemoDevice, simulate_session
 from appliance.tui.demo.simulated_account import opened
 from appliance.tui.demo.state_files import audit, calendar, write_bundle, write_keyset, write_latch, write_manifest, write_settings
-from signals.market.audits import SessionAudit, SessionStatus
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionAudit, SessionStatus
 
 LAST_SESSION = date(2026, 3, 12)
 CASH = Decimal("1000000.00")

@@ -41,11 +41,9 @@ from appliance.tui.demo.model_history import DemoModelHistory, write_features
 from appliance.tui.demo.simulated_account import CENT, DemoBook, DemoOrder
 from appliance.tui.demo.state_files import DemoBundle
 from execution.brokers.base import Account, Position
-from execution.fills import Fill
-from execution.orders import BrokerOrder, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Side, TimeInForce
+from execution.orders import BrokerOrder, Fill, Intent, IntentKey, OrderStatus, OrderType, Plan, Provenance, Side, TimeInForce
 from signals.files import sha256_of
-from signals.market.audits import SessionAudit, SessionStatus
-from signals.market.sessions import Calendar
+from signals.market.sessions import Calendar, SessionAudit, SessionStatus
 from signals.schedule.job_windows import windows
 
 EXPIRES = 0.03  # share of orders that the opening auction leaves

@@ -9,9 +9,8 @@ import yaml
 
 from appliance.system.state_folder import StateFolder
 from signals.files import sha256_of, write_atomic
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.manifest import Manifest, PriceBasis
-from signals.market.sessions import NEW_YORK, Calendar, Session
+from signals.market.sessions import NEW_YORK, Calendar, Session, SessionAudit, SessionStatus
 
 FIRST, LAST = date(2025, 9, 2), date(2027, 1, 29)
 HOLIDAYS = frozenset(

@@ -15,8 +15,7 @@ from execution.exchange.market.spans import Frame, Span, hours, longer, merged, 
 from execution.exchange.protocol import query
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import ASSET_NOT_FOUND, BAD_QUERY, RefusedByVenue
-from execution.fills import to_price
-from execution.orders import Side
+from execution.orders import Side, to_price
 from signals.market.actions import Action, ActionKind
 from signals.market.sessions import NEW_YORK
 from signals.text.strict_json import JsonObject

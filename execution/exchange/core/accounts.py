@@ -17,8 +17,7 @@ from execution.exchange.config import ExchangeConfig
 from execution.exchange.core.book import AccountBook, ActivityRow, ExchangePosition
 from execution.exchange.market.market import MarketData
 from execution.exchange.orders.order import Order
-from execution.fills import CENT, Fill
-from execution.orders import Side
+from execution.orders import CENT, Fill, Side
 from signals.market.sessions import NEW_YORK
 
 MAINTENANCE_LONG = Decimal("0.25")  # FINRA rule 4210, shares of the market value

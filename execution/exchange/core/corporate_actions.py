@@ -17,8 +17,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from execution.exchange.core.book import ActivityRow, ExchangePosition
 from execution.exchange.core.venue import ExchangeVenue
 from execution.exchange.core.working import end, entry_id
-from execution.fills import CENT
-from execution.orders import OrderStatus
+from execution.orders import CENT, OrderStatus
 from signals.market.actions import Action, ActionKind
 from signals.market.manifest import PriceBasis
 

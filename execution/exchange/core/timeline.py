@@ -17,8 +17,7 @@ from execution.exchange.core.working import end, meet
 from execution.exchange.market.market import ACTIONS_AT, MarketData
 from execution.exchange.orders.matching import Moment, Offer
 from execution.exchange.orders.order import Order
-from execution.fills import CENT
-from execution.orders import OrderStatus, TimeInForce
+from execution.orders import CENT, OrderStatus, TimeInForce
 from signals.market.sessions import Session
 
 S = OrderStatus

@@ -11,7 +11,7 @@ from execution.exchange.core.groups import alternatives_once
 from execution.exchange.market.market import MarketData
 from execution.exchange.market.spans import Span
 from execution.exchange.orders.order import Order
-from execution.fills import CENT
+from execution.orders import CENT
 from signals.market.sessions import NEW_YORK, Calendar, Session
 from signals.text.strict_json import JsonObject
 

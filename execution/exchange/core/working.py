@@ -9,8 +9,7 @@ from execution.exchange.core.accounts import settle
 from execution.exchange.core.venue import ExchangeVenue
 from execution.exchange.orders.matching import Offer, match
 from execution.exchange.orders.order import OCO, Order
-from execution.fills import Fill
-from execution.orders import OrderStatus
+from execution.orders import Fill, OrderStatus
 from signals.market.sessions import NEW_YORK
 
 S = OrderStatus

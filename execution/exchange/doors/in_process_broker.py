@@ -15,8 +15,7 @@ from execution.brokers.parsing import order_body
 from execution.exchange.api.exchange import KEY_HEADER, SECRET_HEADER, Exchange
 from execution.exchange.market.minutes import MinuteMarket
 from execution.exchange.protocol.message import ApiRequest
-from execution.fills import Fill
-from execution.orders import BrokerOrder, Intent, Side
+from execution.orders import BrokerOrder, Fill, Intent, Side
 from signals.errors import InvariantBroken
 
 HEADERS = {KEY_HEADER: "embedded", SECRET_HEADER: "embedded"}

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from execution.exchange.market.minutes import MinuteBar, MinuteMarket
-from execution.fills import to_price
+from execution.orders import to_price
 from signals.errors import BadBars, BadDataset, InvariantBroken, NotASession
 from signals.market.actions import Action, ActionKind
 from signals.market.bars import Bars

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from execution.fills import to_price
+from execution.orders import to_price
 from signals.market.dataset import MinuteRows, SessionMinutes
 from signals.market.sessions import Calendar, Session
 

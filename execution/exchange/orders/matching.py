@@ -19,8 +19,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from execution.exchange.orders.order import Order
-from execution.fills import to_price
-from execution.orders import OrderType, Side, TimeInForce
+from execution.orders import OrderType, Side, TimeInForce, to_price
 
 AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 

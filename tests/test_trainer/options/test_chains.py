@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from signals.errors import BadBars, BadDataset
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionStatus
+from signals.market.sessions import SessionStatus
 from tests.fakes.option_market import Quoting, quoted
 from trainer.__main__ import app
 from trainer.curation.vendors.mapping import ChainColumns

@@ -11,8 +11,8 @@ import pytest
 from signals.errors import DataNotUsable, TooLittleHistory
 from signals.features.panel import FeaturePanel
 from signals.market.actions import Action, ActionKind
-from signals.market.audits import SessionStatus
 from signals.market.bars import Bars
+from signals.market.sessions import SessionStatus
 from tests.fakes.bars import synthetic_bars
 from tests.test_trainer.options.test_surfaces import real
 from trainer.labels.horizon import horizon_labels

@@ -17,10 +17,10 @@ from rich.table import Table
 
 from signals.audit.defects import DEFECTS
 from signals.errors import BadDataset
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import CLASSIFIED
 from signals.market.dataset import load_bars, read_file, read_manifest, read_table, session_range
 from signals.market.manifest import FileRecord, FileRole, Manifest
+from signals.market.sessions import SessionAudit, SessionStatus
 from trainer.curation.audit.early import Early, early_moves
 from trainer.curation.audit.findings import ABSENT, ONE_OF_THEM, Missing, Proposal, Twins, missing, proposals, summary, twins_of
 from trainer.curation.audit.second_vendor import SecondWord, second_words

@@ -12,11 +12,10 @@ import pyarrow as pa
 
 from signals.audit.defects import Rows, shifted_levels
 from signals.errors import BadBars
-from signals.market.audits import SessionAudit, SessionStatus
 from signals.market.bars import Bars, Flags
 from signals.market.dataset import Manifest, folder_of, load_bars, manifest_path, read_manifest, stored_length, stored_tables
 from signals.market.manifest import PriceBasis, Survivorship
-from signals.market.sessions import NEW_YORK, Calendar, exchange
+from signals.market.sessions import NEW_YORK, Calendar, SessionAudit, SessionStatus, exchange
 from signals.minutes.bars import PRICES, QUOTES, Counts
 from signals.minutes.grid import Hours, SessionGrid, default_hours, exchange_name, grid_of
 from trainer.curation.minutes import sessions

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from signals.market.audits import SessionStatus
 from signals.market.bars import Bars, Flags, Floats
+from signals.market.sessions import SessionStatus
 from signals.minutes.bars import PRICES
 from signals.minutes.grid import MAX_MISSING, SessionGrid, carried
 

@@ -18,8 +18,7 @@ from signals.events.detectors import detect
 from signals.events.panel import EventBars, Kind
 from signals.market.bars import Bars, Flags, Floats
 from signals.sleeves.patterns import pictured
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 from signals.views.sample_views import BarImageView
 from trainer.labels.horizon import EntryPrice
 from trainer.recipes.base import AnyView, CpcvConfig, LabelConfig, RecipeConfig
