@@ -17,6 +17,7 @@ and G* that across a gap, a holding earns from the open of session s to that of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
@@ -47,6 +48,9 @@ def _not_given() -> NDArray[np.float64]:
 def days_array(days: tuple[date, ...] | list[date]) -> Days:
     """Sessions as a datetime64[D] array."""
     return np.array(days, dtype="datetime64[D]")
+
+
+FORMER = re.compile(r"@\d{4}-\d{2}-\d{2}$")  # of the name of a column whose symbol another security bears since
 
 
 def column_names(symbols: list[str], newest: NDArray[np.int64], days: Days) -> list[str]:
@@ -210,18 +214,22 @@ class Payout:
 def departures(bars: Bars, actions: Iterable[Action]) -> Iterator[Payout]:
     """Yield the delistings that take effect inside the panel; other actions are ignored.
 
+    A delisting is of the newest bearer of its symbol whose bars end before it, whoever bears the symbol since (`column_names`).
     A column that trades at or after the effective session belongs to another security and is left alone.
     """
-    columns = {symbol: column for column, symbol in enumerate(bars.symbols)}
+    traded = np.isfinite(bars.close)
+    ends = np.where(traded.any(axis=0), len(traded) - 1 - traded[::-1].argmax(axis=0), len(traded)).tolist()
+    bearers: dict[str, list[int]] = {}
+    for column, name in enumerate(bars.symbols):
+        bearers.setdefault(FORMER.sub("", name), []).append(column)
     for action in actions:
-        if action.kind is not ActionKind.DELISTING or action.symbol not in columns or action.cash is None:
+        if action.kind is not ActionKind.DELISTING or action.cash is None:
             continue
-        column = columns[action.symbol]
         effective = int(np.searchsorted(bars.sessions, np.datetime64(action.effective, "D")))
-        traded = np.flatnonzero(np.isfinite(bars.close[:, column]))
-        if effective < len(bars.sessions) and traded.size and traded[-1] < effective:
-            last = int(traded[-1])
-            yield Payout(column, last, effective, float(action.cash) / float(bars.close[last, column]))
+        ended = [column for column in bearers.get(action.symbol, ()) if ends[column] < effective]
+        if effective < len(bars.sessions) and ended:
+            column = max(ended, key=ends.__getitem__)
+            yield Payout(column, ends[column], effective, float(action.cash) / float(bars.close[ends[column], column]))
 
 
 @dataclass(frozen=True, eq=False)

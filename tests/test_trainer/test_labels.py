@@ -16,7 +16,7 @@ from scipy.stats import norm
 
 from signals.errors import InvariantBroken
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Bars
+from signals.market.bars import Bars, departures
 from tests.fakes.bars import synthetic_bars
 from trainer.labels.horizon import EntryPrice, horizon_labels, normal_ranks
 
@@ -48,6 +48,7 @@ def one_name(opens: list[float], closes: list[float], dividends: dict[int, float
     )
 
 
+PANELS = ("open", "high", "low", "close", "volume", "total_return", "overnight_return", "gap_return", "gap_overnight")
 OPENS = [10.0, 11.0, 12.0, 13.0, 12.5, 14.0]
 CLOSES = [10.5, 11.5, 12.2, 12.8, 13.5, 14.5]
 
@@ -147,6 +148,24 @@ def test_a_worthless_delisting_loses_everything() -> None:
     bars = one_name([*OPENS[:3], *[np.nan] * 4], [*CLOSES[:3], *[np.nan] * 4])
     labels = horizon_labels(bars, 2, delistings=(delisting(bars.sessions[3].astype(object), "0"),))
     assert labels.values[1, 0] == -1.0
+
+
+def test_a_worthless_delisting_loses_everything_whoever_bears_the_symbol_since() -> None:
+    """A dies at session 3; another security is A from session 5 on and dies at session 8, for half its last close.
+
+    With the whole history known the first one's column is `A@<its last day>`. Its label is what it was before the symbol was used again.
+    """
+    nothing = [np.nan] * 10
+    first = one_name([*OPENS[:3], *nothing[:7]], [*CLOSES[:3], *nothing[:7]])
+    second = one_name([*nothing[:5], *OPENS[:3], *nothing[:2]], [*nothing[:3], *nothing[:2], *CLOSES[:3], *nothing[:2]])
+    former = f"A@{first.sessions[2]}"
+    panels = {name: np.hstack([getattr(second, name), getattr(first, name)]) for name in (*PANELS, "eligible")}
+    both = Bars(sessions=first.sessions, symbols=("A", former), **panels)
+    gone = tuple(delisting(both.sessions[row].astype(object), cash) for row, cash in ((3, "0"), (8, "6.10")))
+    assert [(one.column, one.last, one.effective, one.payout) for one in departures(both, gone)] == [(1, 2, 3, 0.0), (0, 7, 8, 0.5)]
+    found, alone = horizon_labels(both, 2, delistings=gone), horizon_labels(first, 2, delistings=gone[:1])
+    assert found.values[:2, 1].tolist() == alone.values[:2, 0].tolist() == [alone.values[0, 0], -1.0]
+    assert found.values[6, 0] == pytest.approx(6.1 / 12 - 1)
 
 
 def test_a_label_that_ends_before_the_delisting_is_an_ordinary_one() -> None:

@@ -35,7 +35,7 @@ from trainer.samples.samples import samples
 from trainer.tasks.recipes import RECIPES, config_of
 from trainer.tasks.volatility.config import VolatilityLabel, VolatilityRecipe
 from trainer.tasks.volatility.figures import DrawdownFigures, calibration_curve, volatility_figures
-from trainer.tasks.volatility.proof import Forecasting, VolatilityProof, ewma_volatility, prove_volatility
+from trainer.tasks.volatility.proof import Forecasting, VolatilityProof, ewma_volatility, prove_drawdown, prove_volatility
 from trainer.tasks.volatility.task import warnings
 from trainer.training.train import TrainingRequest, steps, train
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike
@@ -226,6 +226,19 @@ def test_groups_of_the_calibration_curve_hold_every_forecast_once() -> None:
 
 def proven(bars: Bars, first: int, config: VolatilityRecipe = CONFIG) -> VolatilityProof:
     return prove_volatility(Forecasting(bars, RISK.panel(bars), config, first, seed=1, workers=1, step=lambda _: None), 5)
+
+
+def test_no_forecast_is_judged_on_sessions_that_the_run_seals() -> None:
+    """Labels of 5 and of 2 sessions last longer into the panel than those of 10: seals of their own would begin 5 and 8 sessions later."""
+    label = VolatilityLabel(k=10, horizons=(5, 10), drawdown_sessions=2)
+    config, bars = CONFIG.model_copy(update={"label": label}), synthetic_bars(8, sessions=420, symbols=20)
+    given = Forecasting(bars, RISK.panel(bars), config, 253, seed=1, workers=1, step=lambda _: None)
+    own = prove_volatility(given, 10).proof
+    assert own.seal is not None
+    given = replace(given, seal=own.seal)
+    for realised, k in ((prove_volatility(given, 5).realised, 5), (prove_drawdown(given).realised, 2)):
+        last = int(np.flatnonzero(np.isfinite(realised).any(axis=1))[-1])
+        assert last + k + CONFIG.cpcv.embargo_sessions == own.seal.first - 1
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from signals.errors import TooLittleHistory
 from signals.market.bars import Bars, Floats
 from trainer.learners.base import Learner
 from trainer.recipes.base import CpcvConfig
-from trainer.samples.samples import Samples, Seal, seal_holdout
+from trainer.samples.samples import Samples, Seal, before_seal, seal_holdout
 from trainer.validation.deciles import (
     EXTREME_LABEL,
     Capacity,
@@ -78,9 +78,15 @@ def fits(config: CpcvConfig) -> int:
     return splits * (2 if config.long_embargo_sessions else 1) + config.groups - 1
 
 
-def prove(rows: Samples, learner: Learner, config: CpcvConfig, *, workers: int, step: Step) -> Proof:
-    """Seal the holdout, then cross-validate and walk forward over what stays open."""
-    open_rows, seal = seal_holdout(rows, config.holdout_sessions, config.embargo_sessions)
+def prove(rows: Samples, learner: Learner, config: CpcvConfig, *, workers: int, step: Step, seal: Seal | None = None) -> Proof:
+    """Seal the holdout, then cross-validate and walk forward over what stays open.
+
+    `seal` is that of the run, where the rows are of another label than the run's own.
+    """
+    if seal is None:
+        open_rows, seal = seal_holdout(rows, config.holdout_sessions, config.embargo_sessions)
+    else:
+        open_rows = before_seal(rows, seal, config.embargo_sessions)
     shape = {"groups": config.groups, "test_groups": config.test_groups, "workers": workers}
     oof = cross_validate(open_rows, learner, **shape, embargo=config.embargo_sessions, step=step)
     distant = None

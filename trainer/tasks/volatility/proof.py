@@ -19,7 +19,7 @@ from trainer.learners.har import ExpectedVariance
 from trainer.learners.lgbm import LightGbm
 from trainer.learners.table import har
 from trainer.recipes.base import learner_of
-from trainer.samples.samples import Samples, samples, seal_holdout
+from trainer.samples.samples import Samples, Seal, before_seal, samples
 from trainer.tasks.volatility.config import VolatilityRecipe
 from trainer.validation.proof import Proof, fits, prove
 from trainer.validation.splits.oof import Step, folds, walk_forward
@@ -74,7 +74,10 @@ class DrawdownProof:
 
 @dataclass(frozen=True, eq=False)
 class Forecasting:
-    """Context that all forecasts of a training share: bars, features, the first row that is learned from, and how models are fitted."""
+    """Context that all forecasts of a training share: bars, features, the first row that is learned from, and how models are fitted.
+
+    `seal` is that of the recipe's own horizon: by labels of their own, those of fewer sessions would be sealed later.
+    """
 
     bars: Bars
     panel: FeaturePanel
@@ -84,6 +87,7 @@ class Forecasting:
     workers: int
     step: Step
     device: FitDevice = FitDevice.CPU
+    seal: Seal | None = None
 
 
 def own_learner(config: VolatilityRecipe, seed: int, device: FitDevice, checkpoints: Path | None = None) -> Learner:
@@ -103,7 +107,8 @@ def prove_volatility(given: Forecasting, horizon: int, known: tuple[Samples, Pro
     config, seed, workers, step, panel = given.config, given.seed, given.workers, given.step, given.panel
     if known is None:
         rows = samples(panel, volatility_labels(given.bars, horizon), first=given.first)
-        known = rows, prove(rows, own_learner(config, seed, given.device), config.cpcv, workers=workers, step=step)
+        learner = own_learner(config, seed, given.device)
+        known = rows, prove(rows, learner, config.cpcv, workers=workers, step=step, seal=given.seal)
     rows, proof = known
     opened, own = proof.rows, HAR if config.learner == "ridge" else config.learner
 
@@ -130,7 +135,7 @@ def prove_drawdown(given: Forecasting) -> DrawdownProof:
     """Prove the drawdown quantile on the open rows."""
     config, level = given.config, given.config.label.drawdown_level
     rows = samples(given.panel, drawdown_labels(given.bars, config.label.drawdown_sessions), first=given.first)
-    opened, _ = seal_holdout(rows, config.cpcv.holdout_sessions, config.cpcv.embargo_sessions)
+    opened = before_seal(rows, given.seal, config.cpcv.embargo_sessions)
     learner = LightGbm(config.quantile(level), given.seed)
     scores = walk_forward(opened, learner, groups=config.cpcv.groups, workers=given.workers, step=given.step)
     constant = np.full(len(opened), np.nan)

@@ -145,9 +145,8 @@ class Volatility(Task):
         """Judge by QLIKE against what needs no learning, coverage of bands and of the drawdown quantile."""
         config, source, request = cast(VolatilityRecipe, case.config), case.material.source, case.request
         label, rows = config.label, case.material.rows
-        given = Forecasting(
-            source.bars, case.material.panel, config, source.first_row, request.seed, request.workers, case.step, case.learner.device
-        )
+        bars, panel, fitting = source.bars, case.material.panel, (request.seed, request.workers, case.step, case.learner.device)
+        given = Forecasting(bars, panel, config, source.first_row, *fitting, seal=case.proof.seal)
         proofs = {k: prove_volatility(given, k, (rows, case.proof) if k == label.k else None) for k in label.horizons}
         falls = prove_drawdown(given)
         own = proofs[label.k]
