@@ -192,8 +192,7 @@ def _is_quarantined_already(delivered: pd.DataFrame, folder: Path, manifest: Man
     bad = pd.concat(parts)
     bad["date"] = pd.to_datetime(bad["date"]).astype("datetime64[s]")
     known = pd.MultiIndex.from_frame(bad[columns].fillna(-1))
-    found: NDArray[np.bool_] = pd.MultiIndex.from_frame(delivered[columns].fillna(-1)).isin(known)
-    return found
+    return pd.MultiIndex.from_frame(delivered[columns].fillna(-1)).isin(known)
 
 
 def _cells(asked: Iterable[Missing], calendar: Calendar) -> Iterator[tuple[str, pd.Timestamp]]:

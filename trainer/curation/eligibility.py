@@ -118,8 +118,7 @@ def belonging_rows(data: DeliveredRows, usable: Flags, membership: Membership | 
     first = np.searchsorted(data.rows.security, data.rows.security)
     history = total - total[first] + usable[first]
     allowed = np.isin(data.kind.astype(str), [STOCK, ETF] if config.etfs_eligible else [STOCK])
-    long_enough: Flags = usable & (history >= config.min_history) & allowed
-    return long_enough
+    return usable & (history >= config.min_history) & allowed
 
 
 def eligible_rows(data: DeliveredRows, usable: Flags, belongs: Flags, price: Floats, rule: EligibilityConfig) -> Flags:
@@ -144,8 +143,7 @@ def as_traded(data: DeliveredRows, actions: Sequence[Action], names: Identities,
     if basis is PriceBasis.TOTAL_RETURN or logs is None:
         return None
     last = np.searchsorted(data.rows.security, data.rows.security, side="right") - 1
-    restored: Floats = data.rows.close * np.exp(logs[last] - logs)
-    return restored
+    return data.rows.close * np.exp(logs[last] - logs)
 
 
 def split_logs(data: DeliveredRows, actions: Sequence[Action], names: Identities, days: Days) -> Floats | None:

@@ -22,5 +22,4 @@ def at_lag(values: Floats, lag: int) -> Floats:
 
 def agrees(ours: Floats, theirs: Floats) -> NDArray[np.bool_]:
     """Whether another vendor's returns are ours but for rounding and the size of dividends."""
-    close: NDArray[np.bool_] = np.abs(ours - theirs) <= ABSOLUTE + RELATIVE * np.abs(ours)
-    return close
+    return np.abs(ours - theirs) <= ABSOLUTE + RELATIVE * np.abs(ours)

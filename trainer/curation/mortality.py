@@ -65,5 +65,4 @@ def document(bars: Bars, actions: tuple[Action, ...]) -> YearlyEnds:
 def _ends(bars: Bars) -> NDArray[np.int64]:
     traded = np.isfinite(bars.close)
     last = np.where(traded.any(axis=0), len(traded) - 1 - traded[::-1].argmax(axis=0), -1)
-    result: NDArray[np.int64] = np.where(last < len(traded) - SILENT_SESSIONS, last, -1).astype(np.int64)
-    return result
+    return np.where(last < len(traded) - SILENT_SESSIONS, last, -1).astype(np.int64)

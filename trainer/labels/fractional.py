@@ -22,8 +22,7 @@ def fractional_weights(d: float, count: int) -> Floats:
     if count < 1:
         raise InvariantBroken(f"{count} weights make no window")
     j = np.arange(1, count)
-    weights: Floats = np.concatenate([[1.0], np.cumprod((j - 1 - d) / j)])
-    return weights
+    return np.concatenate([[1.0], np.cumprod((j - 1 - d) / j)])
 
 
 def fractional_difference(values: Floats, d: float, *, window: int) -> Floats:

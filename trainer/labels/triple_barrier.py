@@ -161,8 +161,7 @@ def _outcome(life: Floats, is_up: Flags, entry: Floats, upper: Floats, lower: Fl
     """Return the figure that qualities are ranked by, of trades that ended after `life` of their patience, on the side `is_up`."""
     with np.errstate(invalid="ignore", divide="ignore"):
         up, down = ((highest - entry) / (upper - entry)).clip(0.0, 1.0), ((entry - lowest) / (entry - lower)).clip(0.0, 1.0)
-    figure: Floats = 0.4 * (1.0 - life) + 0.4 * (1.0 - np.where(is_up, down, up)) + 0.2 * np.where(is_up, up, down)
-    return figure
+    return 0.4 * (1.0 - life) + 0.4 * (1.0 - np.where(is_up, down, up)) + 0.2 * np.where(is_up, up, down)
 
 
 def _by_rank(values: Floats) -> Floats:

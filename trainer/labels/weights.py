@@ -128,8 +128,7 @@ def uniqueness_by_symbol(t0: Rows, t1: Rows, column: Rows) -> Floats:
     one pass, each on a stretch of sessions of its own.
     """
     stretch = int(t1.max()) + 1
-    unique: Floats = average_uniqueness(column * stretch + t0 + 1, column * stretch + t1)
-    return unique
+    return average_uniqueness(column * stretch + t0 + 1, column * stretch + t1)
 
 
 def reweighted(weight: Floats, t0: Rows, t1: Rows, column: Rows, config: WeightConfig, market: Floats | None = None) -> Floats:

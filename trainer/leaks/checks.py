@@ -204,8 +204,7 @@ def _of_neighbours(rows: Samples, values: Floats) -> Floats:
     panel = rows.dense(values)
     there = np.flatnonzero(np.isfinite(panel).any(axis=0))
     panel[:, there] = np.roll(panel[:, there], len(there) // 2, axis=1)
-    moved: Floats = panel[rows.t0, rows.column]
-    return moved
+    return panel[rows.t0, rows.column]
 
 
 def _replaced(bars: Bars, row: int, rng: np.random.Generator) -> Bars:

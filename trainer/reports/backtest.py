@@ -121,8 +121,7 @@ def _positive(nav: pa.Table) -> Floats:
 
 def _below(values: Floats, start: float) -> Floats:
     peak = np.maximum.accumulate(np.concatenate([[start], values]))[1:]
-    found: Floats = 100.0 * (values / peak - 1.0)
-    return found
+    return 100.0 * (values / peak - 1.0)
 
 
 CAPTIONS = {

@@ -222,8 +222,7 @@ def _holds_one(doubted: Flags, ends: Rows) -> Flags:
     count = np.vstack([np.zeros((1, doubted.shape[1]), dtype=np.int64), np.cumsum(doubted, axis=0)])
     upto = np.take_along_axis(count, np.maximum(ends, 0) + 1, axis=0)
     entry = np.minimum(np.arange(len(doubted)) + 2, len(doubted))  # the return into the entry's own session is nobody's
-    found: Flags = (ends >= 0) & (upto > count[entry])
-    return found
+    return (ends >= 0) & (upto > count[entry])
 
 
 @dataclass(frozen=True)

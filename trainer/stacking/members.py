@@ -351,8 +351,7 @@ class Boosted:
 
 def present(scores: Floats) -> Mask:
     """Whether each member scored anything in each session, shape (M, T)."""
-    found: Mask = np.asarray(np.isfinite(scores).any(axis=2), dtype=np.bool_)
-    return found
+    return np.asarray(np.isfinite(scores).any(axis=2), dtype=np.bool_)
 
 
 def _patterns(count: int) -> list[tuple[bool, ...]]:

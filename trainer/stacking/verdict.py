@@ -95,8 +95,7 @@ def _clear_of(members: Members, tested: int) -> Mask:
 
 def _ended_before(members: Members, first: int) -> Mask:
     position = np.arange(len(members.sessions))
-    past: Mask = (position + members.horizon + 1 + EXIT_SESSIONS < first) & (members.group >= 1)
-    return past
+    return (position + members.horizon + 1 + EXIT_SESSIONS < first) & (members.group >= 1)
 
 
 STACK, AVERAGE = "stack", "weighted average"

@@ -109,8 +109,7 @@ def _strain(gaps: pd.DataFrame, actions: Sequence[Action]) -> Floats:
     there_and_back = np.where(entered * left < 0, np.sign(entered) * np.minimum(np.abs(entered), np.abs(left)), 0.0)
     one = np.where(np.isnan(entered), -left, entered)
     has_both = np.isfinite(entered) & np.isfinite(left)
-    result: Floats = np.where(has_both, there_and_back / BOTH_SIDES, one / ONE_SIDE)
-    return result
+    return np.where(has_both, there_and_back / BOTH_SIDES, one / ONE_SIDE)
 
 
 def _reason(row: Mapping[Hashable, Any]) -> str:

@@ -27,8 +27,7 @@ LEAST_SILENCE, LEAST_DUE = 10, 20.0  # sessions, and dividends that they would h
 def factor_steps(rows: Rows, pairs: Steps) -> Floats:
     """Return q = f_t / f_before of each pair, shape (S,); NaN where an adjusted close is missing."""
     factor = rows.adj_close / np.where(rows.close > 0, rows.close, np.nan)
-    result: Floats = factor[pairs.after] / factor[pairs.before]
-    return result
+    return factor[pairs.after] / factor[pairs.before]
 
 
 def inferred_splits(rows: Rows, pairs: Steps, ratio: Floats) -> Floats:

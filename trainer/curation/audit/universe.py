@@ -174,8 +174,7 @@ def early_ends(held: UniverseRows, membership: Membership) -> Ends:
 def _rows_until(security: NDArray[np.int64], session: NDArray[np.int64], until: NDArray[np.int64]) -> NDArray[np.int64]:
     """Last row of the same security at or before the session `until`; rows are sorted by security, session."""
     width = int(until.max(initial=0)) + 2
-    found: NDArray[np.int64] = np.searchsorted(security * width + session, security * width + until, side="right") - 1
-    return found
+    return np.searchsorted(security * width + session, security * width + until, side="right") - 1
 
 
 def _payouts(held: UniverseRows, last: NDArray[np.int64]) -> Floats:
@@ -192,5 +191,4 @@ def _payouts(held: UniverseRows, last: NDArray[np.int64]) -> Floats:
         close = float(held.data.rows.close[row])
         if held.data.session[row] < effective and close > 0:
             found[number] = np.log(max(cash / close, WORTHLESS))
-    result: Floats = found[place]
-    return result
+    return found[place]

@@ -257,8 +257,7 @@ def _restatement(match: MatchedRows) -> Floats:
     lowest, highest = np.full(symbols, np.inf), np.full(symbols, -np.inf)
     np.minimum.at(lowest, symbol, ratio)
     np.maximum.at(highest, symbol, ratio)
-    result: Floats = np.where(lowest[symbol] == highest[symbol], ratio, 1.0)
-    return result
+    return np.where(lowest[symbol] == highest[symbol], ratio, 1.0)
 
 
 def _changed(match: MatchedRows, basis: PriceBasis) -> dict[str, Flags]:

@@ -37,8 +37,7 @@ class Lives:
     def alive(self, sessions: int) -> NDArray[np.bool_]:
         """Whether each security has a bar at each session, bool (T, N)."""
         rows = np.arange(sessions)[:, None]
-        result: NDArray[np.bool_] = (rows >= self.listed) & (rows < self.gone)
-        return result
+        return (rows >= self.listed) & (rows < self.gone)
 
 
 def draw_lives(rng: Generator, sessions: int, stocks: int, etfs: int) -> Lives:

@@ -145,8 +145,7 @@ def _regimes(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:
     hours = -(-shape[1] // 60)
     changes = rng.random(shape[0] * hours) < 1.0 / (STAY * hours)
     sides: Floats = np.where(np.cumsum(changes) % 2 == 0, 1.0, -1.0).reshape(shape[0], hours)
-    regimes: Floats = sides[:, np.arange(shape[1]) // 60]
-    return regimes
+    return sides[:, np.arange(shape[1]) // 60]
 
 
 def _utc(ends: np.ndarray) -> pa.Array:

@@ -121,8 +121,7 @@ def ar1(shocks: Floats, persistence: float) -> Floats:
 
 def _log_ar(rng: Generator, shape: tuple[int, int], spread: float) -> Floats:
     """exp(AR(1)) with log standard deviation `spread` and mean 1."""
-    result: Floats = np.exp(spread * ar1(rng.standard_normal(shape), VOLATILITY_PERSISTENCE) - spread**2 / 2)
-    return result
+    return np.exp(spread * ar1(rng.standard_normal(shape), VOLATILITY_PERSISTENCE) - spread**2 / 2)
 
 
 def _shocks(rng: Generator, shape: tuple[int, int]) -> Floats:
@@ -249,8 +248,7 @@ def _splits(level: Floats, chance: Floats, choice: Floats) -> Floats:
     dear, cheap = level > DEAR_USD, level < CHEAP_USD
     hazard = np.where(dear, DAILY_CHANCE_WHEN_DEAR, np.where(cheap, DAILY_CHANCE_WHEN_CHEAP, DAILY_CHANCE_OTHERWISE))
     ratio = np.where(cheap, REVERSE_RATIO, choice)
-    result: Floats = np.where((chance < hazard) & (cheap | (level > 20.0)), ratio, 1.0)
-    return result
+    return np.where((chance < hazard) & (cheap | (level > 20.0)), ratio, 1.0)
 
 
 def _volume(rng: Generator, returns: Returns, dollars: Floats, close: Floats, halted: NDArray[np.bool_]) -> Floats:
@@ -262,5 +260,4 @@ def _volume(rng: Generator, returns: Returns, dollars: Floats, close: Floats, ha
 
 
 def _cents(price: Floats) -> Floats:
-    result: Floats = np.maximum(np.round(price, 2), LEAST_USD)
-    return result
+    return np.maximum(np.round(price, 2), LEAST_USD)

@@ -268,5 +268,4 @@ def _daily(folder: Path) -> Bars:
 
 
 def _day(moment: Any) -> date:
-    day: date = pd.Timestamp(moment).date()
-    return day
+    return pd.Timestamp(moment).date()

@@ -175,5 +175,4 @@ def _minutes_of_ticks(ticks: pd.DataFrame) -> pd.DataFrame:
         close=("price", "last"),
         volume=("size", "sum") if "size" in kept else ("price", "size"),
     )
-    result: pd.DataFrame = bars.reset_index().astype({"volume": "float64"})
-    return result
+    return bars.reset_index().astype({"volume": "float64"})

@@ -42,8 +42,7 @@ def moved(days: Days, shift: DateShift) -> Days:
     step = 1 if shift in (DateShift.DAY_EARLY, DateShift.WEEKDAY_EARLY) else -1
     if shift in (DateShift.DAY_EARLY, DateShift.DAY_LATE):
         return days + np.timedelta64(step, "D")
-    result: Days = np.busday_offset(days, step, roll="backward" if step > 0 else "forward")
-    return result
+    return np.busday_offset(days, step, roll="backward" if step > 0 else "forward")
 
 
 def moved_column(column: pd.Series, shift: DateShift) -> pd.Series:
