@@ -9,12 +9,7 @@ import typer
 from signals.errors import FixInput
 from signals.text.console import aligned, emit, progress
 from trainer.commands.defaults import announce, new_folder, one_run, workspace_of
-from trainer.commands.options import OURS, TRAINING, AsJson, Data, dated
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(rich_help_panel=TRAINING)(backtest)
+from trainer.commands.options import OURS, TRAINING, AsJson, Data, dated, registered
 
 
 def backtest(
@@ -104,3 +99,6 @@ def backtest(
     text = [*aligned(rows_of(found.figures)), ""]
     text += [*(f"WARNING: {warning}" for warning in found.figures.warnings), f"Report: {to / 'report.html'}"]
     emit({**to_json(found.figures), "to": str(to)}, as_json=as_json, text="\n".join(text))
+
+
+register = registered({TRAINING: (backtest,)})

@@ -11,7 +11,7 @@ from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
 from signals.text.console import Kept, emit, progress
 from trainer.clock import now
-from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, Keys, Registry, Run, dated
+from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, Keys, Registry, Run, dated, registered
 from trainer.publishing import keys as sign
 from trainer.publishing import rollback
 from trainer.publishing.key_files import ONE_FILE
@@ -155,19 +155,6 @@ def grant_data_command(
     typer.echo(f"Signed: devices that saw version {high_water} of {name} may go on from {version} until {grant.valid_until}.")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    for name, command in (
-        ("keys", keys_command),
-        ("rotate-keys", rotate_keys_command),
-        ("pair", pair_command),
-        ("publish", publish_command),
-        ("grant-rollback", grant_rollback_command),
-        ("grant-data", grant_data_command),
-    ):
-        app.command(name, rich_help_panel=PUBLISHING)(command)
-
-
 def _until(last: date | None) -> date:
     return last or now().date() + timedelta(days=VALID_DAYS)
 
@@ -183,3 +170,8 @@ def _emit_keyset(keyset: Keyset, folder: Path, as_json: bool, advice: str) -> No
 
 def _line(key: SigningKey) -> str:
     return f"{key.keyid}  until {key.valid_until}{'  REVOKED' if key.revoked else ''}"
+
+
+register = registered(
+    {PUBLISHING: (keys_command, rotate_keys_command, pair_command, publish_command, grant_rollback_command, grant_data_command)}
+)

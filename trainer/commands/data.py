@@ -1,9 +1,10 @@
-"""`trainer ingest | audit | sessions | publish-data | sign-data | generate`: curates and publishes datasets.
+"""`trainer ingest | audit | sessions | accept-red | publish-data | sign-data | generate | generate-minutes`: makes and publishes datasets.
 
 What concerns single deliveries is in `trainer.commands.deliveries`.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -20,8 +21,7 @@ from signals.text.console import GOES_ON, Kept, emit, progress
 from signals.text.wording import clean
 from trainer.clock import now
 from trainer.commands.defaults import announce, ask, is_a_person_there, workspace_of
-from trainer.commands.minutes import keep
-from trainer.commands.options import DATA, OURS, WORKSPACE, AsJson, Basis, Data, Keys, dated, day
+from trainer.commands.options import DATA, OURS, WORKSPACE, AsJson, Basis, Data, Keys, dated, day, registered
 from trainer.curation.accepting import accept
 from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.curation.audit.audit import render
@@ -32,9 +32,10 @@ from trainer.curation.download.delivering import deliver_download
 from trainer.curation.download.record import is_download
 from trainer.curation.generated import generate as generate_market
 from trainer.curation.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
+from trainer.curation.generated.minutes import generate_minutes
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
-from trainer.curation.minutes.ingest import MinuteTerms
+from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
 from trainer.curation.vendors.mapping import Label, read_mapping
 from trainer.publishing.dataset import Signer, sign_in_place
 from trainer.publishing.dataset import publish_data as publish_dataset
@@ -42,17 +43,6 @@ from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 from trainer.workspace import Workspace
 
 RED_EXIT = 1
-
-
-def register(app: typer.Typer) -> None:
-    """Add the data commands to `app`."""
-    app.command(rich_help_panel=DATA)(ingest)
-    app.command(rich_help_panel=DATA)(audit)
-    app.command(rich_help_panel=DATA)(sessions)
-    app.command("accept-red", rich_help_panel=DATA)(accept_red)
-    app.command("publish-data", rich_help_panel=DATA)(publish_data)
-    app.command("sign-data", rich_help_panel=DATA)(sign_data)
-    app.command(rich_help_panel=DATA)(generate)
 
 
 def ingest(
@@ -126,7 +116,7 @@ def ingest(
     if minutes:
         today = now().astimezone(NEW_YORK).date()
         terms_of_minutes = MinuteTerms(calendar, zone, label, symbol, basis or PriceBasis.RAW, name, daily, is_added=add, today=today)
-        keep(minutes, to, terms_of_minutes, as_json=as_json)
+        _keep(minutes, to, terms_of_minutes, as_json=as_json)
         return
     settings = read_config(config)
     settings = settings.model_copy(
@@ -343,7 +333,6 @@ def _dataset_to_write(found: Workspace, bars: Path | None, name: str, *, add: bo
 
 
 def _summary(manifest: Manifest, folder: Path | str) -> dict[str, object]:
-    found = Counter(str(audit.status) for audit in (*manifest.audits, *manifest.non_sessions))
     return {
         "data": str(folder),
         "name": manifest.name,
@@ -354,16 +343,79 @@ def _summary(manifest: Manifest, folder: Path | str) -> dict[str, object]:
         "survivorship": manifest.universe_state,
         "first": manifest.first,
         "last": manifest.last,
-        "statuses": dict(found),
-        "rows": sum(record.rows for record in manifest.files if record.role == "bars"),
+        "statuses": dict(_statuses(manifest)),
+        "rows": _rows(manifest, "bars"),
     }
 
 
+def _statuses(manifest: Manifest) -> Counter[str]:
+    return Counter(str(audit.status) for audit in (*manifest.audits, *manifest.non_sessions))
+
+
+def _counted(manifest: Manifest) -> str:
+    return ", ".join(f"{count:,} {status}" for status, count in sorted(_statuses(manifest).items()))
+
+
+def _rows(manifest: Manifest, role: str) -> int:
+    return sum(record.rows for record in manifest.files if record.role == role)
+
+
 def _sentence(manifest: Manifest, folder: Path) -> str:
-    found = Counter(str(audit.status) for audit in (*manifest.audits, *manifest.non_sessions))
-    statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(found.items()))
-    rows = sum(record.rows for record in manifest.files if record.role == "bars")
     return (
-        f"{folder}: {manifest.name} version {manifest.version}, {rows:,} bars from {manifest.first} to {manifest.last} "
-        f"({statuses}); vendor {manifest.vendor}, prices {manifest.basis}, universe {manifest.universe_state}"
+        f"{folder}: {manifest.name} version {manifest.version}, {_rows(manifest, 'bars'):,} bars from {manifest.first} to {manifest.last} "
+        f"({_counted(manifest)}); vendor {manifest.vendor}, prices {manifest.basis}, universe {manifest.universe_state}"
     )
+
+
+def _keep(files: Sequence[Path], to: Path, terms: MinuteTerms, *, as_json: bool) -> None:
+    """Ingest minutes and say what was understood."""
+    remarks: list[str] = []
+    with progress(f"curating {files[0]}", as_json=as_json):
+        manifest = ingest_minutes(files, to, terms, remarks.append)
+    said, rows = list(dict.fromkeys(remarks)), _rows(manifest, "minutes")
+    text = (
+        f"{to}: {manifest.name} version {manifest.version}, {rows:,} minutes from {manifest.first} to {manifest.last} "
+        f"({_counted(manifest)}); unsigned"
+    )
+    result = {
+        "data": str(to),
+        "name": manifest.name,
+        "version": manifest.version,
+        "snapshot": manifest.snapshot_id,
+        "calendar": manifest.calendar.name,
+        "first": manifest.first,
+        "last": manifest.last,
+        "statuses": dict(_statuses(manifest)),
+        "rows": rows,
+        "notes": said,
+    }
+    emit(result, as_json=as_json, text="\n".join([text, *(f"NOTE: {clean(remark)}" for remark in said)]))
+
+
+def generate_minutes_command(
+    to: Annotated[Path, typer.Option(help="File to write, .parquet; the truth is written next to it.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same market.")] = 7,
+    sessions: Annotated[int, typer.Option(help="Sessions; 252 are a year.")] = 800,
+    strength: Annotated[float, typer.Option(help="Size of the planted signal.")] = 1.5,
+    timeframe: Annotated[int, typer.Option(help="Minutes of the bars in which the ordered pattern is planted.")] = 5,
+    clock: Annotated[float, typer.Option(help="Size of a drift that depends on the time of day only.")] = 0.0,
+    end: Annotated[date, dated("Last session.")] = END,
+    as_json: AsJson = False,
+) -> None:
+    """Write invented minutes of one instrument, GEN, with a planted signal that depends on a regime; none of it is real.
+
+    The truth (drift, regime, pattern) is next to it, for an oracle. Strength 0 with the same seed is the noise twin.
+
+    Example: trainer generate-minutes --sessions 800 --strength 1.5 --to var/m.parquet
+    """
+    with progress("generating", as_json=as_json):
+        found = generate_minutes(seed, sessions, end=end, strength=strength, timeframe=timeframe, clock=clock)
+        truth = found.write(to)
+    rows = found.table().num_rows
+    result = {"generated": True, "seed": seed, "minutes": str(to), "truth": str(truth), "rows": rows, "strength": strength}
+    emit(
+        result, as_json=as_json, text=f"{NOTICE.format(seed=seed)}{to}: {rows:,} minutes of {sessions} sessions\n{truth}: what was planted"
+    )
+
+
+register = registered({DATA: (ingest, audit, sessions, accept_red, publish_data, sign_data, generate, generate_minutes_command)})

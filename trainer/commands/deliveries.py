@@ -1,4 +1,4 @@
-"""`trainer deliveries | as-of | backfill | fetch`: lists deliveries, rebuilds past versions, fills gaps."""
+"""`trainer deliveries | as-of | backfill | fetch | download`: lists deliveries, rebuilds past versions, fills gaps, fetches histories."""
 
 from __future__ import annotations
 
@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signals.errors import BadBars, NotASession
+from signals.errors import BadBars, BadConfig, NotASession
 from signals.files import write_atomic
 from signals.market.dataset import read_manifest
 from signals.market.sessions import NEW_YORK
-from signals.text.console import GOES_ON, Kept, emit, progress
+from signals.text.console import GOES_ON, Kept, emit, progress, remark
+from signals.text.plain_text import clean
+from signals.text.wording import reason_of
 from trainer.clock import WallClock
-from trainer.commands.options import DATA, OURS, AsJson, Basis, Credentials, Data, Feed, Url, dated, names_in
+from trainer.commands.defaults import workspace_of
+from trainer.commands.options import DATA, OURS, AsJson, Basis, Credentials, Data, Feed, Url, dated, names_in, registered
 from trainer.curation.audit.findings import missing, summary
 from trainer.curation.backfill import Backfilled
 from trainer.curation.backfill import backfill as fill
 from trainer.curation.deliveries.receipts import read_receipts
+from trainer.curation.download.download import FIRST, download
+from trainer.curation.download.record import DownloadTerms
+from trainer.curation.download.selection import UniverseRule
 from trainer.curation.ingest import BarVendor, FileVendor
 from trainer.curation.ingest import as_of as curate_as_of
 from trainer.curation.vendors.mapping import read_mapping
@@ -29,14 +35,6 @@ if TYPE_CHECKING:
 ALPACA = "alpaca"
 RED_EXIT = 1
 DATA_URL = "https://data.alpaca.markets"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands about deliveries to `app`."""
-    app.command(rich_help_panel=DATA)(deliveries)
-    app.command("as-of", rich_help_panel=DATA)(as_of)
-    app.command(rich_help_panel=DATA)(backfill)
-    app.command(rich_help_panel=DATA)(fetch)
 
 
 def deliveries(data: Data = OURS, as_json: AsJson = False) -> None:
@@ -204,3 +202,69 @@ def _text_of(done: Backfilled) -> str:
     if done.after:
         lines.append(f"still missing: {summary(done.after)}")
     return "\n".join(lines)
+
+
+SIZE = 500
+
+
+def download_command(
+    context: typer.Context,
+    to: Annotated[Path, typer.Option(help="Folder of the download; `trainer ingest --bars` takes it as it is.")] = Path("download"),
+    start: Annotated[date, dated("First date; Alpaca's consolidated tape begins at 2016-01-04.")] = FIRST,
+    end: Annotated[date | None, dated("Last session.", show_default="the newest one that closed 16 minutes ago")] = None,
+    symbols: Annotated[
+        Path | None, typer.Option(help="File of symbols, one a line, in place of the universe.", show_default="the universe")
+    ] = None,
+    size: Annotated[int, typer.Option(min=1, help="Names of the universe.")] = SIZE,
+    credentials: Credentials = None,
+    url: Url = DATA_URL,
+    feed: Feed = "sip",
+    as_json: AsJson = False,
+) -> None:
+    """Download raw daily bars, corporate actions and a universe by date from Alpaca, with the keys of a paper account.
+
+    The universe: monthly, the 500 common stocks with the highest trailing 60-session median dollar volume, over 5 USD as
+    traded, with 252 sessions or more, of all assets, inactive ones too, as known at each date. Its survivorship is
+    `reconstructed`. All common stocks are screened by monthly bars; daily bars are asked for those near the top alone.
+
+    Of Alpaca's two feeds `sip` is the consolidated tape and `iex` one venue, which has 2 to 3 % of the volume and is
+    refused. The free plan suffices: it has the tape's whole history, and a session's bar 15 minutes after its close.
+
+    It says first what it will ask for and how long that takes. Ctrl-C or a lost network costs nothing: the same command
+    goes on, and ends with the same bytes. Later it adds the sessions since; twice, it asks for nothing.
+
+    Example: trainer download --credentials var/credentials
+    Example: trainer download --symbols mine.txt --to var/mine --credentials var/credentials
+    """
+    clock = WallClock()
+    source = alpaca(credentials, url, feed, clock)
+    last = source.newest(end or clock.now().astimezone(NEW_YORK).date())
+    named = () if symbols is None else _names_of(symbols)
+    terms = DownloadTerms(first=start, rule=None if named else UniverseRule(size=size), symbols=named)
+    with progress("downloading", as_json=as_json, kept=lambda: Kept(f"what had come is kept in {to}", GOES_ON)) as step:
+        record = download(to, source, terms, last, note=remark, step=lambda name, done, of: step(name, done, of))
+    result = {"download": str(to), **record.model_dump(mode="json", exclude={"asked", "terms"}), "symbols": len(record.asked)}
+    text = (
+        f"{to}: {len(record.asked):,} symbols from {start} to {record.last}, feed {record.feed}\n"
+        f"universe {record.survivorship}: {record.rule}\n"
+        f"Next: trainer ingest --bars {to}{'' if workspace_of(context).places.data else ' --to var/data/us'}"
+    )
+    emit(result, as_json=as_json, text=text)
+
+
+def _names_of(path: Path) -> tuple[str, ...]:
+    """Read a file of symbols: one a line, or the first field of each; `#` begins a remark, a header `symbol` is none."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadConfig(f"no list of symbols ({reason_of(error)})", where=str(path), fix="Name a text file, one symbol a line") from None
+    words = [line.partition("#")[0].replace(";", ",").partition(",")[0].strip().strip('"').upper() for line in lines]
+    found = tuple(dict.fromkeys(word for word in words if word and word not in ("SYMBOL", "TICKER")))
+    wrong = [word for word in found if not all(part.isalnum() for part in word.split("."))]
+    if not found or wrong:
+        what = f"{clean(wrong[0])!r} is no symbol" if wrong else "no symbol is in it"
+        raise BadConfig(what, where=str(path), fix="Write one symbol a line, as AAPL or BRK.B")
+    return found
+
+
+register = registered({DATA: (deliveries, as_of, backfill, fetch, download_command)})

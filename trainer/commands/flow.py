@@ -7,16 +7,11 @@ import typer
 
 from signals.files import write_atomic
 from signals.text.console import emit, progress
-from trainer.commands.options import TRAINING, AsJson, Seed
+from trainer.commands.options import TRAINING, AsJson, Seed, registered
 from trainer.validation.clustered import interval
 from trainer.validation.ic import Mean
 
 GROUPS, WANTED_MOVES = 4, 500_000
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command("flow", rich_help_panel=TRAINING)(flow)
 
 
 def flow(
@@ -65,3 +60,6 @@ def flow(
 
 def _saved(advantage: Mean) -> str:
     return f", log loss saved {interval(advantage)} in pairs" if advantage.sessions else ""
+
+
+register = registered({TRAINING: (flow,)})

@@ -7,14 +7,9 @@ import typer
 
 from signals.errors import FixInput
 from signals.text.console import emit
-from trainer.commands.options import EXECUTION, AsJson
+from trainer.commands.options import EXECUTION, AsJson, registered
 
 LISTED = 9  # rows of the printed table
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(rich_help_panel=EXECUTION)(frontier)
 
 
 def frontier(
@@ -71,3 +66,6 @@ def frontier(
     ]
     text += [f"\nPicture: {to}"] if to is not None else []
     emit({"points": [p.to_json() for p in found], "to": str(to) if to else None}, as_json=as_json, text="\n".join(text))
+
+
+register = registered({EXECUTION: (frontier,)})

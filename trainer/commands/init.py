@@ -7,13 +7,8 @@ import typer
 
 from signals.settings import HOME
 from signals.text.console import emit
-from trainer.commands.options import DATA, AsJson
+from trainer.commands.options import DATA, AsJson, registered
 from trainer.workspace import make
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to `app`."""
-    app.command(rich_help_panel=DATA)(init)
 
 
 def init(
@@ -38,3 +33,6 @@ def init(
     )
     inside = [] if at.resolve() == Path.cwd() else [f"cd {at}"]
     emit({"workspace": str(file)}, as_json=as_json, text=f"Made {file}. Next: {'; '.join([*inside, *steps])}")
+
+
+register = registered({DATA: (init,)})

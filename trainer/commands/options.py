@@ -1,5 +1,6 @@
 """Options of the training host's command line that mean the same in every command, and the parsing of their values."""
 
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,17 @@ VAR = Path("var/registry")
 
 DATA, TRAINING, PROMOTION, PUBLISHING, EXECUTION = "Data", "Training", "Promotion", "Publishing", "Execution"  # panels of the help
 REFUSED_EXIT = 1
+
+
+def registered(panels: Mapping[str, tuple[Callable[..., None], ...]]) -> Callable[[typer.Typer], None]:
+    """Return the `register` of a module: its commands by panel of the help, each named as its function without `_command`."""
+
+    def register(app: typer.Typer) -> None:
+        for panel, commands in panels.items():
+            for command in commands:
+                app.command(command.__name__.removesuffix("_command").replace("_", "-"), rich_help_panel=panel)(command)
+
+    return register
 
 
 def day(text: str | date) -> date:

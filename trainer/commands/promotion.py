@@ -31,12 +31,6 @@ WAIVE_HELP = (
 WAIVABLE = ("leak", "universe", "long embargo")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to `app`."""
-    for command in (promote, shadow, rollback, history):
-        app.command(rich_help_panel=options.PROMOTION)(command)
-
-
 def promote(
     data: options.Data = options.OURS,
     run: options.Run = options.OURS,
@@ -355,3 +349,6 @@ def _instant(text: str) -> datetime:
     if len(text) == len("YYYY-MM-DD"):
         found = found.replace(hour=23, minute=59, second=59)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+register = options.registered({options.PROMOTION: (promote, shadow, rollback, history)})

@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from trainer.search.trial_log import Trial
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to `app`."""
-    app.command(rich_help_panel=options.TRAINING)(search)
-    app.command(rich_help_panel=options.TRAINING)(compare)
-    app.command(rich_help_panel=options.TRAINING)(trials)
-
-
 def search(
     context: typer.Context,
     sleeve: options.Sleeve,
@@ -228,3 +221,6 @@ def _summary(judged: EvidenceTrials | SearchFigures, best: Trial, recipe: Path) 
         ("Recipe", str(recipe)),
     ]
     return "\n".join(aligned(lines))
+
+
+register = options.registered({options.TRAINING: (search, compare, trials)})

@@ -16,19 +16,13 @@ from signals.text.console import emit
 from signals.text.wording import clean
 from trainer.clock import WallClock, now
 from trainer.commands.defaults import ENVIRONMENT, workspace_of
-from trainer.commands.options import EXECUTION, REFUSED_EXIT, VAR, AsJson, Credentials, Registry, dated
+from trainer.commands.options import EXECUTION, REFUSED_EXIT, VAR, AsJson, Credentials, Registry, dated, registered
 
 if TYPE_CHECKING:
     from trainer.service.host import Host
 
 RETRY_SECONDS, LOOK_SECONDS, POLL_SECONDS = 600.0, 30.0, 1.0
 MORE = "`trainer runs` says more."
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to `app`."""
-    app.command(rich_help_panel=EXECUTION)(run)
-    app.command(rich_help_panel=EXECUTION)(runs)
 
 
 def run(
@@ -179,3 +173,6 @@ def _in_child(host: Host, row: str, session: date, stop: Event) -> bool:
     fix = f"Look at the journal, then `trainer run --row {row}`"
     service.record(row, session, RowEnd(RowStatus.FAILED, ended.words, fix), host, began, now())
     return True
+
+
+register = registered({EXECUTION: (run, runs)})

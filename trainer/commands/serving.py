@@ -1,5 +1,6 @@
-"""`trainer serve` and `trainer outlook`: outlooks of posted rows or bars, over HTTP or from a file."""
+"""`trainer score-daily | serve | outlook`: scores of published bundles for devices, and outlooks of rows or bars."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -14,10 +15,12 @@ from signals.market.dataset import manifest_path, read_manifest
 from signals.minutes.bars import MinuteBars
 from signals.serving.options import Certificate, Key, Listen, Names, Port, RowsHelp, To
 from signals.serving.scores import ServedModel
-from signals.text.console import emit
-from trainer.commands.options import OURS, PUBLISHING, AsJson, Data, Keys
-from trainer.publishing.daily_scores import verified
+from signals.text.console import emit, progress
+from trainer.clock import now
+from trainer.commands.options import OURS, PUBLISHING, WORKSPACE, AsJson, Data, Keys, dated, registered
+from trainer.publishing.daily_scores import ScoringRequest, deliver, verified
 from trainer.publishing.keys import KEYSET_NAME, load_keyset
+from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 Bundle = Annotated[Path, typer.Option(help="Folder of the bundle that scores.")]
 
@@ -105,7 +108,42 @@ def _minutes(path: Path, model: ServedModel) -> MinuteBars:
     return minutes_of_file(path, model.calendar.name, sleeve_of_minutes(model.bundle).hours)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to `app`."""
-    app.command("serve", rich_help_panel=PUBLISHING)(serve_command)
-    app.command("outlook", rich_help_panel=PUBLISHING)(outlook_command)
+def score_daily_command(
+    data: Data = OURS,
+    keys: Keys = OURS,
+    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    store: Annotated[str, typer.Option(help="Store whose newest bundles score.", show_default="that of --to")] = "",
+    bundle: Annotated[
+        Path | None, typer.Option(help="One bundle's folder, in place of the newest published one.", show_default=False)
+    ] = None,
+    asof: Annotated[date | None, dated("Session to score.", show_default="the dataset's last")] = None,
+    endpoint: Endpoint = "",
+    credentials: S3Credentials = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score the published bundles at the close of a session and deliver the scores to devices with `scoring: pulled`.
+
+    Writes `scores/<sleeve>_<asof>.json`, a page `.md` beside it for people, and the like for a published risk or shadow
+    bundle. Run again it changes nothing; where the data or the bundle changed it delivers a new revision.
+    """
+    stores = dataset_store(store or to, endpoint, credentials), dataset_store(to, endpoint, credentials)
+    with progress("scoring", as_json=as_json):
+        found = deliver(ScoringRequest(data, keys, asof, now()), *stores, bundle)
+    rows = [
+        {
+            "name": one.name,
+            "asof": one.payload.asof,
+            "sleeve": one.payload.sleeve,
+            "names": len(one.payload.symbols),
+            "revision": one.payload.revision,
+            "bundle_sha256": one.payload.bundle_sha256,
+            "snapshot_id": one.payload.snapshot_id,
+            "is_new": one.is_new,
+        }
+        for one in found
+    ]
+    said = [f"{row['name']}: {row['names']} names, revision {row['revision']}" + ("" if row["is_new"] else " (as it was)") for row in rows]
+    emit({"delivered": rows}, as_json=as_json, text="\n".join(said))
+
+
+register = registered({PUBLISHING: (score_daily_command, serve_command, outlook_command)})

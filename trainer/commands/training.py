@@ -1,9 +1,9 @@
-"""`trainer train`: trains a sleeve, validates it out of fold and writes a run folder."""
+"""`trainer train | models | status | validate`: trains a sleeve and writes a run folder, lists learners, and checks a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +19,7 @@ from trainer.commands.defaults import new_folder, recipe_of
 
 if TYPE_CHECKING:
     from trainer.learners.base import FitDevice
+    from trainer.learners.row import LearnerRow
     from trainer.recipes.base import RecipeConfig
     from trainer.runs.evidence import Evidence
     from trainer.search.run import SearchRequest
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
 MINUTES, RECIPE = "One instrument's minutes", "In place of the recipe's settings"
 SEARCH, CHECKS = "A search before the training", "Further checks"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the training commands to `app`."""
-    app.command(rich_help_panel=options.TRAINING)(train)
 
 
 def train(
@@ -254,3 +250,100 @@ def summary(known: Evidence, run: Path) -> str:
     lines = next(task for task in TASKS.values() if task.kind == known.label).rows(known)
     warned = [f"WARNING: {warning}" for warning in known.warnings]
     return "\n".join([*aligned(lines), "", *warned, "", f"Report: {run / 'report.html'}"])
+
+
+@dataclass(frozen=True)
+class ModelLine:
+    """One learner: its name and family, and what a recipe must know of it."""
+
+    name: str
+    family: str
+    views: str
+    heads: str
+    scaling: str
+    features: str
+    gpu: str
+    cost: str
+
+
+def models(as_json: options.AsJson = False) -> None:
+    """List the learners: family, views, heads, scaling, usual feature set, GPU, and cost of 60,000 rows on two cores.
+
+    Those of installed packages are listed too. `docs/models.md` says how to choose one, and how to add one.
+
+    Example: trainer models
+    """
+    from trainer.learners.table import LEARNERS
+
+    lines = [line_of(row) for row in LEARNERS.values()]
+    rows = [tuple(asdict(lines[0])), *(tuple(asdict(line).values()) for line in lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    emit({"models": [asdict(line) for line in lines]}, as_json=as_json, text=text)
+
+
+def line_of(row: LearnerRow) -> ModelLine:
+    """Describe one learner by its parameters and capabilities."""
+    from trainer.learners.base import FitDevice
+    from trainer.learners.networks.parameters import AttentionConfig, MambaConfig, NetworkConfig
+    from trainer.learners.parameters import BoostedConfig, EnsembleConfig, FoundationConfig, RandomForestConfig
+
+    config, can = row.config, row.capabilities
+    usual = ("table", "in the graph, by moments or quartiles", "ensemble_base", "seconds")
+    for kinds, found in (
+        (BoostedConfig, ("trees", "none: numbers as they are", "boosting_optimal", "seconds")),
+        (RandomForestConfig, ("trees", "none: the mean where one is missing", "boosting_optimal", "a minute")),
+        ((AttentionConfig, MambaConfig), ("network", "in the graph, by moments or quartiles", "transformer_raw", "an hour")),
+        (NetworkConfig, ("network", "in the graph, by moments or quartiles", "neural_optimal", "minutes")),
+        (EnsembleConfig, ("ensemble", "the members'", "ensemble_base", "the members', once a fold")),
+        (FoundationConfig, ("foundation", "the library's", "one series of returns", "no fit, an hour to score")),
+    ):
+        if issubclass(config, kinds):
+            usual = found
+            break
+    family, scaling, features, cost = usual
+    heads, views = (", ".join(sorted(names)) for names in (can.heads, can.views))
+    return ModelLine(row.name, family, views, heads, scaling, features, "yes" if FitDevice.CUDA in can.devices else "no", cost)
+
+
+def status(run: options.Run = options.OURS, as_json: options.AsJson = False) -> None:
+    """Show the stages of a training on minutes: which are done, and what each of them found.
+
+    Works while the training is under way, after it broke off, and on a finished run.
+
+    Example: trainer status --run var/runs/bars
+    """
+    from trainer.training.stages import STAGES, read_stages
+
+    found = {str(stage["stage"]): stage for stage in read_stages(run)}
+    rows = [
+        (f"{number:2d} {name}", _figures(found[name]) if name in found else "to be done") for number, name in enumerate(STAGES, start=1)
+    ]
+    emit(
+        {"run": str(run), "done": len(found), "of": len(STAGES), "stages": list(found.values())},
+        as_json=as_json,
+        text="\n".join(aligned(rows)),
+    )
+
+
+def validate(run: options.Run = options.OURS, as_json: options.AsJson = False) -> None:
+    """Check a finished run against itself: features, golden scores, certificate, stages; exit code 1 where something differs.
+
+    Example: trainer validate --run var/runs/bars
+    """
+    from trainer.training.stages import faults_of
+
+    faults = faults_of(run)
+    emit({"run": str(run), "faults": faults}, as_json=as_json, text="\n".join(faults) or f"{run}: nothing differs")
+    if faults:
+        raise typer.Exit(options.REFUSED_EXIT)
+
+
+def _figures(stage: dict[str, object]) -> str:
+    """Plain figures of a stage in one line."""
+    return ", ".join(
+        f"{name} {value}" for name, value in stage.items() if name not in ("stage", "number") and not isinstance(value, list | dict)
+    )
+
+
+register = options.registered({options.TRAINING: (train, models, status, validate)})
