@@ -32,7 +32,7 @@ class Commands(LazyCommands):
         "trainer.commands.backtest": "backtest",
         "trainer.commands.promotion": "promote shadow rollback history",
         "trainer.commands.lineage": "retrain compare-accounts",
-        "trainer.commands.policies": "stack publish-stack policy tuner publish-policy",
+        "trainer.commands.policies": "stack policy tuner publish-stack publish-policy",
         "trainer.commands.flow": "flow",
         "trainer.commands.frontier": "frontier",
         "trainer.commands.option_chains": "options",
