@@ -20,7 +20,7 @@ from signals.market.sessions import SessionStatus
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import GeneratedMarket, generate
 from trainer.curation.generated.market import STRENGTH, UNIVERSE_FILE, Planted
-from trainer.curation.generated.prices import Returns, ar1, characters, draw_prices
+from trainer.curation.generated.prices import Returns, ar1, draw_prices
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
 
@@ -159,9 +159,8 @@ def test_the_signal_is_the_only_thing_that_the_switch_changes() -> None:
 def test_a_hand_worked_split_and_dividend_leave_the_return_whole() -> None:
     """r (close + D) / previous close - 1 equals the intended return to the cent's rounding."""
     rng = np.random.default_rng(2)
-    traits = characters(rng, 40, 4, 1)
     total = np.full((600, 40), 0.004)
-    prices = draw_prices(rng, traits, Returns(total, total / 2, total, total), np.zeros(total.shape, dtype=bool))
+    prices = draw_prices(rng, Returns(total, total / 2, total, total), np.zeros(total.shape, dtype=bool))
     assert (prices.ratio != 1).any()
     assert (prices.cash > 0).any()
     realised = prices.ratio[1:] * (prices.close[1:] + prices.cash[1:]) / prices.close[:-1] - 1

@@ -17,10 +17,10 @@ from signals.market.sessions import SessionStatus
 from signals.storage.arrow import read_parquet
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app
-from trainer.curation.accepting import accept
 from trainer.curation.config import CurationConfig
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest, refresh
 from trainer.curation.vendors.mapping import Mapping
+from trainer.curation.writer import accept
 from trainer.samples.source import refuse_red
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from execution.brokers.reported import ReportedAction, ReportedAsset
-from trainer.curation.download.kinds import AssetKind, kind_table
-from trainer.curation.download.names import SymbolHistory
+from trainer.curation.download.kinds import AssetKind, SymbolHistory, kind_table
 
 LISTED = Path("../shared/data/us_listed_symbols_sectors_2026.parquet")
 CONSTITUENTS = LISTED.with_name("sp500_constituents_2026.parquet")

@@ -40,7 +40,7 @@ from tests.fakes.downloads import (
 from trainer.__main__ import app
 from trainer.curation.audit.audit import audit, changes_of, render
 from trainer.curation.config import CurationConfig
-from trainer.curation.download.delivering import deliver_download, refresh
+from trainer.curation.download.delivering import deliver_download
 from trainer.curation.download.download import download
 from trainer.curation.download.record import DownloadTerms, bar_files
 from trainer.curation.download.selection import UniverseRule
@@ -293,11 +293,10 @@ def test_a_folder_keeps_to_its_terms(tmp_path: Path, world: World, served: Excha
 def test_the_folder_is_one_delivery_and_its_universe_is_reconstructed(
     tmp_path: Path, world: World, whole: tuple[Path, int, list[str]]
 ) -> None:
-    found = deliver_download(whole[0], tmp_path / "us", CurationConfig(), add=False, today=END, note=lambda s: None)
-    manifest = found.manifest
+    manifest = deliver_download(whole[0], tmp_path / "us", CurationConfig(), add=False, today=END, note=lambda s: None)
     assert (manifest.universe_state, manifest.basis, manifest.vendor, manifest.last) == ("reconstructed", "raw", "alpaca", END)
     again = deliver_download(whole[0], tmp_path / "us", CurationConfig(), add=False, today=END)
-    assert again.manifest.version == manifest.version, "the same folder delivers nothing new"
+    assert again.version == manifest.version, "the same folder delivers nothing new"
     panel = load_bars(tmp_path / "us", manifest, manifest.first, manifest.last)
     assert {name for name, is_member in zip(panel.symbols, panel.eligible[-1], strict=True) if is_member} <= members(whole[0], END) | {
         "SLVR"
@@ -316,11 +315,16 @@ def test_nightly_refreshes_end_where_one_download_does_and_the_audit_names_who_c
         return source(world.served(day))[:2]
 
     folder, data = tmp_path / "download", tmp_path / "us"
+
+    def refresh(asked: AlpacaVendor, day: date) -> int:
+        download(folder, asked, terms(world), day)
+        return deliver_download(folder, data, CurationConfig(), add=True, today=day).version
+
     download(folder, evening(evenings[0])[0], terms(world), evenings[0])
     deliver_download(folder, data, CurationConfig(), add=False, today=evenings[0])
     for day in evenings[1:]:
         asked, door = evening(day)
-        refresh(folder, data, asked, day, today=day)
+        refresh(asked, day)
         assert all("1Month" not in url for url in door.asked) or day in (date(2025, 6, 2), END), "only a month's end is screened"
     assert len(bar_files(folder)) >= len(evenings)
     manifest = read_manifest(data)
@@ -328,7 +332,7 @@ def test_nightly_refreshes_end_where_one_download_does_and_the_audit_names_who_c
     for day in world.calendar.between(date(2025, 1, 2), END)[::9]:
         assert members(folder, day) == members(whole[0], day), day
     asked, door = evening(END)
-    assert refresh(folder, data, asked, END, today=END).manifest.version == manifest.version
+    assert refresh(asked, END) == manifest.version
     assert door.asked == []
     report = audit(data, None, None)
     assert len(report.members) >= 3

@@ -109,9 +109,9 @@ def test_a_file_of_regular_hours_contradicts_a_wrong_label(tmp_path: Path) -> No
     content = (tmp_path / "start.parquet").read_bytes()
     with pytest.raises(BadBars, match=r"mark the end.*at the open.*label: start"):
         read_minutes(content, MinuteColumns(label=Label.END, columns={"time": "ts"}), where="start.parquet")
-    starts = read_minutes(content, MinuteColumns(label=Label.START, columns={"time": "ts"}), where="start.parquet")
-    ends = read_minutes(source.read_bytes(), MinuteColumns(label=Label.END, columns={"time": "ts"}), where=source.name)
-    pd.testing.assert_frame_equal(starts.frame, ends.frame)
+    starts, _ = read_minutes(content, MinuteColumns(label=Label.START, columns={"time": "ts"}), where="start.parquet")
+    ends, _ = read_minutes(source.read_bytes(), MinuteColumns(label=Label.END, columns={"time": "ts"}), where=source.name)
+    pd.testing.assert_frame_equal(starts, ends)
 
 
 def test_minutes_with_end_labels_agree_with_sql(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_early_closes_end_the_day_and_zones_and_lengths_are_read(tmp_path: Path)
     )
     frame.to_csv(tmp_path / "utc.csv", index=False)
     mapping = MinuteColumns(label=Label.START, minutes=5, zone="UTC")
-    bar = read_minutes((tmp_path / "utc.csv").read_bytes(), mapping, where="utc.csv").frame.iloc[0]
+    bar = read_minutes((tmp_path / "utc.csv").read_bytes(), mapping, where="utc.csv")[0].iloc[0]
     assert bar.tolist() == [pd.Timestamp("2021-11-26"), "A", 10, 13, 9, 12, 300, "stock", ""]
 
 

@@ -22,7 +22,6 @@ from signals.text.wording import clean
 from trainer.clock import now
 from trainer.commands.defaults import announce, ask, is_a_person_there, workspace_of
 from trainer.commands.options import DATA, OURS, WORKSPACE, AsJson, Basis, Data, Keys, dated, day, registered
-from trainer.curation.accepting import accept
 from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.curation.audit.audit import render
 from trainer.curation.audit.findings import to_csv
@@ -37,6 +36,7 @@ from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
 from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
 from trainer.curation.vendors.mapping import Label, read_mapping
+from trainer.curation.writer import accept
 from trainer.publishing.dataset import Signer, sign_in_place
 from trainer.publishing.dataset import publish_data as publish_dataset
 from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
@@ -138,7 +138,7 @@ def ingest(
     def curated(symbol: str) -> Manifest:
         if is_ours and bars is not None:
             with progress(f"curating {bars}", as_json=as_json):
-                return deliver_download(bars, to, settings, add=add, today=terms.today or date.max, name=name, note=remarks.append).manifest
+                return deliver_download(bars, to, settings, add=add, today=terms.today or date.max, name=name, note=remarks.append)
         with progress(f"curating {bars or actions or universe or classification}", as_json=as_json):
             return ingest_files(DeliveryFiles(bars, actions, universe, classification), to, _of_symbol(terms, symbol), note=remarks.append)
 

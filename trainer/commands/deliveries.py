@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -111,9 +112,8 @@ def backfill(
         raise NotASession(f"{end} has not come", where=f"today is {today} in New York", fix="Correct --end")
     if not vendor and bars is None:
         found = missing(data, manifest, start or manifest.first, end or manifest.last)
-        rows = [{"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in found]
         text = f"missing: {summary(found)}" if found else "nothing is missing"
-        emit({"missing": rows}, as_json=as_json, text=text)
+        emit({"missing": [asdict(run) for run in found]}, as_json=as_json, text=text)
         raise typer.Exit(RED_EXIT if found else 0)
     _require_one(vendor, bars)
     source: BarVendor = (

@@ -1,5 +1,6 @@
 """`trainer frontier`: the trade-off of impact against price risk for one order worked over several intervals."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,7 @@ def frontier(
         for p in rows
     ]
     text += [f"\nPicture: {to}"] if to is not None else []
-    emit({"points": [p.to_json() for p in found], "to": str(to) if to else None}, as_json=as_json, text="\n".join(text))
+    emit({"points": [asdict(p) for p in found], "to": str(to) if to else None}, as_json=as_json, text="\n".join(text))
 
 
 register = registered({EXECUTION: (frontier,)})

@@ -127,17 +127,12 @@ def quarantine_table(data: DeliveredRows, defects: Defects) -> pa.Table:
 
 def findings_table(data: DeliveredRows, defects: Defects, missing: Cells, absent: Cells, days: Days) -> pa.Table:
     """One row per defect found: date, symbol, reason; sorted by date, symbol, reason."""
-    dates, symbols, reasons = [], [], []
-    for reason, (rows, sessions) in ((Reason.MISSING_SESSION, missing), (Reason.EXPECTED_ABSENT, absent)):
-        dates.append(days[sessions])
-        symbols.append(data.symbol[rows])
-        reasons.append(_repeat(reason, len(rows)))
+    found = [(Reason.MISSING_SESSION, missing[0], days[missing[1]]), (Reason.EXPECTED_ABSENT, absent[0], days[absent[1]])]
     for reason, flags in defects.flags.items():
         rows = np.flatnonzero(flags)
-        dates.append(data.rows.day[rows])
-        symbols.append(data.symbol[rows])
-        reasons.append(_repeat(reason, len(rows)))
-    day, symbol, name = np.concatenate(dates), np.concatenate(symbols), np.concatenate(reasons)
+        found.append((reason, rows, data.rows.day[rows]))
+    day, symbol = np.concatenate([dates for _, _, dates in found]), np.concatenate([data.symbol[rows] for _, rows, _ in found])
+    name = np.concatenate([np.full(len(rows), str(reason), dtype=object) for reason, rows, _ in found])
     order = np.lexsort((name.astype(str), symbol.astype(str), day))
     return _table({"date": day[order], "symbol": symbol[order], "reason": name[order]}, FINDINGS_SCHEMA)
 
@@ -147,10 +142,6 @@ def revisions_table(revisions: pd.DataFrame) -> pa.Table:
     frame = revisions.assign(date=revisions["date"].dt.date)
     columns = [pa.array(frame[field.name].tolist(), field.type, from_pandas=True) for field in REVISIONS_SCHEMA]
     return pa.Table.from_arrays(columns, schema=REVISIONS_SCHEMA)
-
-
-def _repeat(reason: Reason, count: int) -> NDArray[np.object_]:
-    return np.full(count, str(reason), dtype=object)
 
 
 def _table(columns: dict[str, NDArray[np.generic]], schema: pa.Schema) -> pa.Table:
@@ -238,27 +229,27 @@ def curate(delivered: DeliveredHistory, config: CurationConfig, *, name: str, ve
     doubts = _silences(data, recorded, paid, days)
     audits, missing = audit_rows(data, defects, eligible, ended, days, config.coverage, doubts)
     ends = frozenset(names.at(symbol, day - timedelta(days=1)) for symbol, day in whole.begins)
-    state = universe_of(UniverseRows(data, usable, belongs, total, days, tuple(actions), ends), membership, config)
+    survivorship, why = universe_of(UniverseRows(data, usable, belongs, total, days, tuple(actions), ends), membership, config)
     figures = fixed_returns(data, usable, audits, recorded)
     classified = {}
     if delivered.classification is not None:
         logs = np.cumsum(np.log(recorded.ratio)) if basis is PriceBasis.RAW else split_logs(data, actions, names, days)
         classified = classified_rows(data, usable, delivered.classification, days, logs, basis)
-    inferred = [*whole.inferred, *paid]
+    lasting = [action for action in actions if action.kind is not ActionKind.CONFIRMED]  # what a person confirmed is in the bars
     return DatasetContent(
         name=name,
         vendor=vendor,
         basis=basis,
         calendar=replace(calendar, sessions=calendar.sessions[calendar.index(days[0].astype(object)) :]),
         bars=bars_table(data, usable, {**figures, **classified}, {"eligible": eligible, "undecided": found.undecided}),
-        actions=tuple(sorted([*_lasting(actions), *inferred], key=lambda a: (a.effective, a.symbol, a.kind))),
+        actions=tuple(sorted([*lasting, *whole.inferred, *paid], key=lambda a: (a.effective, a.symbol, a.kind))),
         quarantine=quarantine_table(data, defects),
         findings=findings_table(data, defects, missing_sessions(data.rows, days), _absent(data, usable, missing), days),
         universe=universe,
         audits=audits,
         non_sessions=non_session_audits(data.rows.day, defects),
-        survivorship=state.state,
-        universe_why=state.why,
+        survivorship=survivorship,
+        universe_why=why,
         min_history=config.min_history,
         eligibility=config.eligibility,
         is_price_known=price is not None,
@@ -305,11 +296,6 @@ def _prepared(
     if basis is PriceBasis.RAW and data.rows.has_adjusted:
         recorded, inferred = with_inferred_splits(data, recorded, days)
     return _Prepared(names, data, recorded, inferred, find_defects(data.rows, days, recorded.ratio, config.defects))
-
-
-def _lasting(actions: Sequence[Action]) -> list[Action]:
-    """Actions that a dataset holds: what a person confirmed is in the bars."""
-    return [action for action in actions if action.kind is not ActionKind.CONFIRMED]
 
 
 def _refuse_contradicted(data: DeliveredRows, ratio: NDArray[np.float64], wrong: Flags) -> None:

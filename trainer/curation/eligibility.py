@@ -38,23 +38,16 @@ class IntervalRow(TypedDict):
     shares: NotRequired[float | None]
 
 
-@dataclass(frozen=True)
-class KnowledgeDates:
-    """What the days on which a table's rows became known show: `foreseen`, ends that were known too long before."""
-
-    foreseen: tuple[str, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Membership:
     """Point-in-time membership, bool (T, S), with the column of each symbol; the last column is nobody's.
 
-    `knowledge` is None where the table does not say when its rows became known.
+    `foreseen` are ends that were known too long before, None where the table does not say when its rows became known.
     """
 
     columns: dict[str, int]
     member: Flags
-    knowledge: KnowledgeDates | None = None
+    foreseen: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, universe: pa.Table, days: Days) -> Membership:
@@ -71,7 +64,7 @@ class Membership:
             member[first:last, columns[row["symbol"]]] = True
             if is_dated and row["end"] is not None and (row["end"] - row["known_at"]).days > FORESEEN:
                 foreseen.append(f"{row['symbol']} {row['end']}")
-        return cls(columns, member, KnowledgeDates(tuple(sorted(foreseen))) if is_dated else None)
+        return cls(columns, member, tuple(sorted(foreseen)) if is_dated else None)
 
     def of_rows(self, symbols: NDArray[np.object_]) -> NDArray[np.int64]:
         """Column of each row's symbol."""

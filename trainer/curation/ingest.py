@@ -120,7 +120,7 @@ def deliver(contents: Table[DeliveryPart, tuple[str, bytes]], folder: Path, term
     held = Deliveries(receipts, lambda file: read_raw(folder, file))
     if DeliveryPart.BARS not in contents and not in_force(receipts):
         raise BadBars("there is nothing to add to", where=str(folder), fix="Ingest a whole delivery with --bars first, without --add")
-    calendar = held.as_of(None).calendar if DeliveryPart.BARS not in contents else None
+    calendar = held.as_of(None).history.calendar if DeliveryPart.BARS not in contents else None
     added_to = in_force(receipts)[:1] if terms.scope is Scope.ROWS else ()
     may_rewrite = all(_writes_as_broker(receipt) for receipt in added_to)
     incoming = _incoming(contents, terms.mapping, calendar, terms.today, note, may_rewrite=may_rewrite)
@@ -145,10 +145,10 @@ def deliver(contents: Table[DeliveryPart, tuple[str, bytes]], folder: Path, term
     everything = Deliveries(together, lambda f: raw[f.path] if f.path in raw else read_raw(folder, f), incoming.bars)
     knowledge = everything.as_of(None)
     content = content_of(knowledge)
-    remarks = (*unmatched(knowledge), *_of_universe(content), *_of_twins(content), *_of_seams(content))
-    if knowledge.classification is not None:
+    remarks = (*unmatched(knowledge.history), *_of_universe(content), *_of_twins(content), *_of_seams(content))
+    if knowledge.history.classification is not None:
         note(coverage_sentence(content.bars))
-    for remark in (*remarks, *_of_unadjusted(receipt, incoming, knowledge)):
+    for remark in (*remarks, *_of_unadjusted(receipt, incoming, knowledge.history)):
         note(remark)
     append_receipt(folder, receipt, raw)
     return write_dataset(folder, content, _kept(folder, in_force(together)))
@@ -258,37 +258,26 @@ def _vendor_of(contents: Table[DeliveryPart, tuple[str, bytes]]) -> str:
 
 
 def _content(deliveries: Deliveries, known_at: date | None) -> DatasetContent:
-    knowledge = deliveries.as_of(known_at)
-    return content_of(knowledge)
+    return content_of(deliveries.as_of(known_at))
 
 
 def content_of(knowledge: Knowledge) -> DatasetContent:
     """Curate what is known, by the settings of the newest whole delivery."""
     first = knowledge.receipts[0]
-    history = DeliveredHistory(
-        knowledge.known.frame,
-        knowledge.actions,
-        knowledge.universe,
-        knowledge.calendar,
-        knowledge.basis,
-        knowledge.known.revisions,
-        knowledge.spreads,
-        knowledge.classification,
-    )
-    return curate(history, CurationConfig.model_validate(first.config), name=first.name, vendor=knowledge.vendor)
+    return curate(knowledge.history, CurationConfig.model_validate(first.config), name=first.name, vendor=knowledge.vendor)
 
 
-def unmatched(knowledge: Knowledge) -> list[str]:
+def unmatched(history: DeliveredHistory) -> list[str]:
     """Sentences about actions and members that name no symbol of the bars."""
-    held = set(knowledge.known.frame["symbol"])
+    held = set(history.frame["symbol"])
     # A change whose new name is held was applied by the vendor to the whole history.
-    nobody = sorted({a.symbol for a in knowledge.actions if held.isdisjoint({a.symbol, a.new_symbol})})
-    count = sum(held.isdisjoint({a.symbol, a.new_symbol}) for a in knowledge.actions)
+    nobody = sorted({a.symbol for a in history.actions if held.isdisjoint({a.symbol, a.new_symbol})})
+    count = sum(held.isdisjoint({a.symbol, a.new_symbol}) for a in history.actions)
     found = []
     if count:
         verb = "action names" if count == 1 else "actions name"
         found.append(f"{count:,} {verb} no symbol of the bars: {listed(nobody)}")
-    for one, several, table in (("member", "members", knowledge.universe), ("classified", "classified", knowledge.classification)):
+    for one, several, table in (("member", "members", history.universe), ("classified", "classified", history.classification)):
         if table is not None and (absent := sorted(set(table.column("symbol").to_pylist()) - held)):
             verb = f"{one} is" if len(absent) == 1 else f"{several} are"
             found.append(f"{len(absent):,} {verb} no symbol of the bars: {listed(absent)}")
@@ -319,12 +308,12 @@ def _of_seams(content: DatasetContent) -> list[str]:
     ]
 
 
-def _of_unadjusted(receipt: Receipt, incoming: _Incoming, knowledge: Knowledge) -> list[str]:
+def _of_unadjusted(receipt: Receipt, incoming: _Incoming, history: DeliveredHistory) -> list[str]:
     """Say that bars were added to a dataset with dividends and nothing says which the new sessions have."""
     is_plain = incoming.bars is not None and "adj_close" not in incoming.bars.frame
     is_lone = receipt.scope is Scope.ROWS and receipt.of_part(DeliveryPart.ACTIONS) is None
-    has_paid = any(action.kind is ActionKind.DIVIDEND for action in knowledge.actions)
-    if not (is_plain and is_lone and (has_paid or "adj_close" in knowledge.known.frame)):
+    has_paid = any(action.kind is ActionKind.DIVIDEND for action in history.actions)
+    if not (is_plain and is_lone and (has_paid or "adj_close" in history.frame)):
         return []
     return ["the bars were added without corporate actions or adj_close: their dividends and splits are not known"]
 

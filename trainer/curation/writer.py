@@ -1,6 +1,6 @@
 """Writes a curated dataset: content-named files first, the manifest last.
 
-Entry point: `write_dataset`.
+Entry points: `write_dataset`; `accept`, which lets training do without RED sessions.
 
 Invariants
 ----------
@@ -19,15 +19,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from signals.errors import DataNotUsable, FixInput
 from signals.files import sha256_of, write_atomic
 from signals.market.actions import Action
 from signals.market.bars import GAP_FIELDS
 from signals.market.dataset import manifest_path, read_manifest
 from signals.market.eligibility_rule import ANY, EligibilityConfig
 from signals.market.manifest import FileRecord, FileRole, Manifest, PriceBasis, Waiver
-from signals.market.sessions import Calendar, SessionAudit
+from signals.market.sessions import Calendar, SessionAudit, SessionStatus
 
 NAME_DIGITS = 12
+MOST_SHARE = 0.01  # of a dataset's sessions: scars can be accepted, a hole is a reason to find other data
 VENDOR_KEY = b"trademl.vendor"
 
 BARS_SCHEMA = pa.schema(
@@ -158,10 +160,33 @@ def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[KeptD
     return _put_in_force(folder, manifest, current)
 
 
-def waive(folder: Path, waivers: Sequence[Waiver]) -> Manifest:
-    """Add waivers to the dataset in `folder` as its next version; return the manifest now in force."""
+def accept(folder: Path, sessions: Sequence[date], reason: str) -> Manifest:
+    """Record, as the dataset's next version, a person's decision that training may treat RED sessions as missing; return its manifest.
+
+    Raises
+    ------
+    FixInput
+        No reason is given, or a session is not RED.
+    NotASession
+        A date is no session of the dataset.
+    DataNotUsable
+        More than 1 % of the sessions would be accepted.
+    """
     current = read_manifest(folder)
+    if not reason.strip():
+        raise FixInput("no reason is given", where="--reason", fix="Say why the bars may be missing")
+    audits = [current.status(day) for day in sessions]
+    for audit in audits:
+        if audit.status is not SessionStatus.RED:
+            raise FixInput(f"{audit.session} is {audit.status}", where=current.name, fix="Name RED sessions only")
+    waivers = [Waiver(audit.session, reason.strip(), audit.reasons) for audit in audits]
     held = {waiver.session: waiver for waiver in (*current.waivers, *waivers)}
+    if len(held) > MOST_SHARE * len(current.audits):
+        raise DataNotUsable(
+            f"{len(held)} of {len(current.audits)} sessions are too many to accept as missing",
+            where=f"at most {MOST_SHARE:.0%}",
+            fix="Fetch what is missing with trainer backfill, or use other bars",
+        )
     return _put_in_force(folder, replace(current, waivers=tuple(held[day] for day in sorted(held))), current)
 
 

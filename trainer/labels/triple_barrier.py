@@ -200,12 +200,9 @@ class BarrierChoice:
 
 
 @dataclass(frozen=True)
-class BarrierTrial:
+class BarrierTrial(BarrierChoice):
     """One set of barriers and what it was worth."""
 
-    up: float
-    down: float
-    max_bars: int
     value: float
 
 

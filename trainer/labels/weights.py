@@ -33,14 +33,8 @@ def average_uniqueness(first: Rows, last: Rows) -> Floats:
     _check(first, last)
     if len(first) == 0:
         return np.zeros(0)
-    steps = np.zeros(int(last.max()) + 2)
-    np.add.at(steps, first, 1.0)
-    np.add.at(steps, last + 1, -1.0)
-    alive = np.cumsum(steps)[:-1]
-    inverse = np.divide(1.0, alive, out=np.zeros_like(alive), where=alive > 0.5)
-    summed = np.concatenate([[0.0], np.cumsum(inverse)])
-    uniqueness: Floats = (summed[last + 1] - summed[first]) / (last - first + 1)
-    return uniqueness
+    alive = _alive(first, last, int(last.max()))
+    return _mean_over(np.divide(1.0, alive, out=np.zeros_like(alive), where=alive > 0.5), first, last)
 
 
 def bootstrap_probabilities(first: Rows, last: Rows, drawn: Rows) -> Floats:
@@ -57,12 +51,7 @@ def bootstrap_probabilities(first: Rows, last: Rows, drawn: Rows) -> Floats:
     [5.0, 3.0, 6.0]
     """
     _check(first, last)
-    steps = np.zeros(int(last.max()) + 2)
-    np.add.at(steps, first[drawn], 1.0)
-    np.add.at(steps, last[drawn] + 1, -1.0)
-    with_one_more = 1.0 / (np.cumsum(steps)[:-1] + 1.0)
-    summed = np.concatenate([[0.0], np.cumsum(with_one_more)])
-    uniqueness = (summed[last + 1] - summed[first]) / (last - first + 1)
+    uniqueness = _mean_over(1.0 / (_alive(first[drawn], last[drawn], int(last.max())) + 1.0), first, last)
     chances: Floats = uniqueness / uniqueness.sum()
     return chances
 
@@ -73,6 +62,21 @@ def sequential_bootstrap(first: Rows, last: Rows, draws: int, rng: np.random.Gen
     for _ in range(draws):
         drawn = np.append(drawn, rng.choice(len(first), p=bootstrap_probabilities(first, last, drawn)))
     return drawn
+
+
+def _alive(first: Rows, last: Rows, newest: int) -> Floats:
+    """Number of labels alive at each session up to `newest`."""
+    steps = np.zeros(newest + 2)
+    np.add.at(steps, first, 1.0)
+    np.add.at(steps, last + 1, -1.0)
+    return np.cumsum(steps)[:-1]
+
+
+def _mean_over(values: Floats, first: Rows, last: Rows) -> Floats:
+    """Mean of a figure of sessions over each closed life, (n,)."""
+    summed = np.concatenate([[0.0], np.cumsum(values)])
+    mean: Floats = (summed[last + 1] - summed[first]) / (last - first + 1)
+    return mean
 
 
 def _check(first: Rows, last: Rows) -> None:

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from signals.features.panel import FeaturePanel
 from signals.market.bars import Bars, Floats
 from signals.sleeves.base import Sleeve
-from trainer.curation.audit.early import early_moves
-from trainer.curation.lags import agrees, at_lag
+from trainer.curation.audit.early import at_lag, early_moves
+from trainer.curation.audit.second_vendor import agrees
 from trainer.learners.base import Learner, Matrix
 from trainer.recipes.base import LeakConfig
 from trainer.runs.evidence import LeakCheck, LeakFindings

@@ -44,16 +44,6 @@ class Point:
         """Share of the order that trades in the first interval."""
         return self.slices[0] / sum(self.slices)
 
-    def to_json(self) -> dict[str, float | list[float]]:
-        """As JSON fields."""
-        return {
-            "risk_aversion": self.risk_aversion,
-            "urgency": self.urgency,
-            "expected_cost": self.expected_cost,
-            "variance": self.variance,
-            "slices": list(self.slices),
-        }
-
 
 def points_of(
     shares: float, duration: float, intervals: int, impact: MarketImpact, lowest: float, highest: float, count: int

@@ -3,7 +3,7 @@
     signed_volume   side x sum of sign(close - open) x dollars, over the sum of dollars, 20 sessions
     beta_spy        of the name's total return to SPY's, 60 sessions; beta_sector to the mean of its sector's other and own names
     tlt_20          side x beta to TLT x TLT's total return over 20 sessions: what its move says of the name; so hyg_20 and vix_20,
-                    the latter by the first of `VIX_LIKE` that there is
+                    the latter by the first of its `FUNDS` that there is
 
 A fund's return alone is common to all names of a session, from which a learner knows sessions by heart; times the name's beta it is
 not. What the dataset lacks, a fund or its sectors, is missing, never zero.
@@ -23,7 +23,6 @@ from signals.sleeves.events import DECIMALS, OF_PEERS, event_figures
 
 BETA_SESSIONS, MOVE_SESSIONS = 60, 20
 FUNDS = {"spy": ("SPY",), "tlt": ("TLT",), "hyg": ("HYG",), "vix": ("VIXY", "VXX", "VIXM")}
-VIX_LIKE = FUNDS["vix"]
 
 
 def peer_figures(bars: Bars) -> Mapping[str, Floats]:

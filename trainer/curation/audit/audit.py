@@ -6,7 +6,7 @@ Entry points: `audit` (reads and verifies), `render` (text for a person).
 import io
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from trainer.curation.audit.early import Early, early_moves
 from trainer.curation.audit.findings import ABSENT, ONE_OF_THEM, Missing, Proposal, Twins, missing, proposals, summary, twins_of
 from trainer.curation.audit.second_vendor import SecondWord, second_words
 from trainer.curation.classification import coverage_sentence
+from trainer.curation.deliveries.known import REVISION_COLUMNS
 from trainer.curation.eligibility import IntervalRow
 from trainer.curation.vendors.cells import listed
 
@@ -179,24 +180,10 @@ class AuditReport:
             ],
             "universe_why": self.manifest.universe_why,
             "early": None if self.early is None else self.early.document(),
-            "missing": [{"symbol": m.symbol, "first": m.first, "last": m.last, "sessions": m.sessions} for m in self.missing],
-            "revisions": [
-                {
-                    "date": r.day,
-                    "symbol": r.symbol,
-                    "field": r.field,
-                    "was": r.was,
-                    "now": r.now,
-                    "known_at": r.known_at,
-                    "revised_at": r.revised_at,
-                }
-                for r in self.revisions
-            ],
-            "suggested_splits": [
-                {"symbol": p.symbol, "effective": p.effective, "ratio": p.ratio, "open_move": p.open_move, "close_move": p.close_move}
-                for p in self.proposals
-            ],
-            "twins": [{"symbol": t.symbol, "other": t.other, "first": t.first, "last": t.last, "sessions": t.sessions} for t in self.twins],
+            "missing": [asdict(run) for run in self.missing],
+            "revisions": [dict(zip(REVISION_COLUMNS, astuple(revision), strict=True)) for revision in self.revisions],
+            "suggested_splits": [asdict(proposal) for proposal in self.proposals],
+            "twins": [asdict(pair) for pair in self.twins],
             "second_vendor": [asdict(word) for word in self.words],
             "members": [asdict(change) for change in self.members],
             "classified": self.classified or None,
@@ -238,7 +225,8 @@ def audit(folder: Path, start: date | None, end: date | None, other: Path | None
     audits = tuple(sorted((_reddened(a, damaged) for a in within), key=lambda a: a.session))
     report = AuditReport(manifest, first, last, audits, (), tuple(record.path for record in damaged))
     if damaged:
-        return report if _lost_findings(damaged) else replace(report, defects=_defects(folder, manifest, first, last))
+        is_lost = any(record.role is FileRole.FINDINGS for record in damaged)
+        return report if is_lost else replace(report, defects=_defects(folder, manifest, first, last))
     return replace(
         report,
         defects=_defects(folder, manifest, first, last),
@@ -330,17 +318,9 @@ def _classified(folder: Path, manifest: Manifest, first: date, last: date) -> st
     return coverage_sentence(bars.filter(inside)) if set(CLASSIFIED) & set(bars.column_names) else ""
 
 
-def _lost_findings(damaged: tuple[FileRecord, ...]) -> bool:
-    return any(record.role is FileRole.FINDINGS for record in damaged)
-
-
 def _revisions(folder: Path, manifest: Manifest, first: date, last: date) -> tuple[Revision, ...]:
     rows = [row for r in manifest.of_role(FileRole.REVISIONS) for row in read_table(folder, r).to_pylist()]
-    return tuple(
-        Revision(row["date"], row["symbol"], row["field"], row["was"], row["now"], row["known_at"], row["revised_at"])
-        for row in rows
-        if first <= row["date"] <= last
-    )
+    return tuple(Revision(*(row[name] for name in REVISION_COLUMNS)) for row in rows if first <= row["date"] <= last)
 
 
 def _is_whole(folder: Path, record: FileRecord) -> bool:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from signals.market.bars import Bars, Floats
 from signals.scoring.scores import rank_ic
-from trainer.curation.lags import at_lag
 
 LAGS = (-1, 0, 1)
 FEWEST_SESSIONS = 60  # of a name; fewer say nothing about lags
@@ -117,6 +116,18 @@ class Early:
 
 
 SHOWN = 3
+
+
+def at_lag(values: Floats, lag: int) -> Floats:
+    """Row t holds what `values`, shape (T, N), has at t + lag; NaN beyond the ends."""
+    result = np.full_like(values, np.nan)
+    if lag > 0:
+        result[:-lag] = values[lag:]
+    elif lag < 0:
+        result[-lag:] = values[:lag]
+    else:
+        result[:] = values
+    return result
 
 
 def early_moves(bars: Bars) -> Early:

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from signals.audit.defects import DefectConfig
 from signals.audit.extremes import beyond
 from signals.errors import FixInput
+from signals.market.bars import Floats
 from signals.market.dataset import read_manifest, read_table
 from signals.market.manifest import FileRole, Manifest
-from trainer.curation.lags import agrees
 
+RELATIVE, ABSOLUTE = 0.05, 5e-4  # vendors round, and differ in what a dividend was
 COLUMNS = ["session", "symbol", "security", "close", "total_return", "gap_return", "undecided"]
 
 
@@ -73,6 +75,11 @@ def second_words(folder: Path, manifest: Manifest, other: Path, first: date, las
     return tuple(
         SecondWord(names[i], days[i], float(move[i]), float(there[i]), float(left[i]), bool(confirms[i])) for i in np.flatnonzero(speaks)
     )
+
+
+def agrees(ours: Floats, theirs: Floats) -> NDArray[np.bool_]:
+    """Whether another vendor's returns are ours but for rounding and the size of dividends."""
+    return np.abs(ours - theirs) <= ABSOLUTE + RELATIVE * np.abs(ours)
 
 
 def _bars(folder: Path, manifest: Manifest) -> pd.DataFrame:

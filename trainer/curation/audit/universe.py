@@ -28,14 +28,6 @@ NO_KNOWN_AT = "the membership table has no known_at"
 SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Universe:
-    """The state of a universe, and the sentence that says why it has it."""
-
-    state: Survivorship
-    why: str
-
-
 @dataclass(frozen=True, eq=False)
 class UniverseRows:
     """Rows of a dataset as the universe is judged by them.
@@ -61,27 +53,27 @@ class UniverseRows:
     stitched: frozenset[str] = frozenset()
 
 
-def universe_of(held: UniverseRows, membership: Membership | None, config: CurationConfig) -> Universe:
-    """Return the state of the universe.
+def universe_of(held: UniverseRows, membership: Membership | None, config: CurationConfig) -> tuple[Survivorship, str]:
+    """Return the state of the universe, and the sentence that says why it has it.
 
     Point-in-time needs a membership table whose rows say when they became known, whose members have bars, and whose
     ends do not precede falls. Reconstructed needs a person's word that every asset was delivered, inactive ones too.
     """
     faults = [] if membership is None else _faults(held, membership, config)
     if membership is not None and not faults:
-        return Universe(Survivorship.POINT_IN_TIME, TOLD + early_end(membership, held.days))
+        return Survivorship.POINT_IN_TIME, TOLD + early_end(membership, held.days)
     contradicted = "; ".join(faults)
-    if membership is not None and membership.knowledge is not None:
-        return Universe(Survivorship.UNKNOWN, contradicted)  # a table that the bars contradict is worth no rule either
+    if membership is not None and membership.foreseen is not None:
+        return Survivorship.UNKNOWN, contradicted  # a table that the bars contradict is worth no rule either
     newest = np.full(len(held.data.securities), -1, dtype=np.int64)
     np.maximum.at(newest, held.data.rows.security[held.usable], held.data.session[held.usable])
     count = len(held.days)
     lives = (newest >= count - config.survivor_sessions) | np.isin(held.data.securities, list(held.stitched))
     if bool(np.all(lives)) and count > config.survivor_years * SESSIONS_PER_YEAR:
-        return Universe(Survivorship.SURVIVORS_ONLY, "every name has a bar in the last sessions: nobody ever left")
+        return Survivorship.SURVIVORS_ONLY, "every name has a bar in the last sessions: nobody ever left"
     if config.all_assets and not [fault for fault in faults if fault != NO_KNOWN_AT]:
-        return Universe(Survivorship.RECONSTRUCTED, "a rule at each date over all assets, inactive ones too, by the ingest's word")
-    return Universe(Survivorship.UNKNOWN, contradicted or "nothing says whether names that ended were delivered")
+        return Survivorship.RECONSTRUCTED, "a rule at each date over all assets, inactive ones too, by the ingest's word"
+    return Survivorship.UNKNOWN, contradicted or "nothing says whether names that ended were delivered"
 
 
 def early_end(membership: Membership, days: Days) -> str:
@@ -100,12 +92,12 @@ def _faults(held: UniverseRows, membership: Membership, config: CurationConfig) 
     covered = int(held.eligible.sum()) / max(1, int(membership.member.sum()))
     if covered < config.coverage.min_usable_share:
         found.append(f"{1 - covered:.1%} of the members' sessions have no bar: those of its dead were not delivered")
-    if membership.knowledge is None:
+    if membership.foreseen is None:
         found.append(NO_KNOWN_AT)
-    elif membership.knowledge.foreseen:
-        shown = ", ".join(membership.knowledge.foreseen[:SHOWN])
+    elif membership.foreseen:
+        shown = ", ".join(membership.foreseen[:SHOWN])
         found.append(
-            f"{len(membership.knowledge.foreseen)} ends were known over a year before ({shown}): a row's known_at is the "
+            f"{len(membership.foreseen)} ends were known over a year before ({shown}): a row's known_at is the "
             "day on which its end was known, an earlier row holds the start"
         )
     ends = early_ends(held, membership)

@@ -11,10 +11,9 @@ import pyarrow.compute as pc
 
 from signals.errors import BadBars
 from signals.market.actions import Action
-from signals.market.manifest import PriceBasis
 from signals.market.sessions import Calendar
-from trainer.curation.curate import calendar_for
-from trainer.curation.deliveries.known import Known, KnownRows, fold
+from trainer.curation.curate import DeliveredHistory, calendar_for
+from trainer.curation.deliveries.known import KnownRows, fold
 from trainer.curation.deliveries.receipts import DeliveryPart, RawFile, Receipt, Scope, in_force
 from trainer.curation.vendors.actions import read_actions
 from trainer.curation.vendors.bars import read_bars, recognise_bars
@@ -52,8 +51,7 @@ def bars_of(content: bytes, mapping: Mapping, *, where: str, today: date | None 
     """Read a bars file, daily or of minutes as the mapping says; parameters and errors are those of `read_bars`."""
     if mapping.minutes is None:
         return DeliveredBars(read_bars(content, mapping.bars, where=where, today=today, note=note))
-    found = read_minutes(content, mapping.minutes, where=where, today=today, note=note)
-    return DeliveredBars(found.frame, found.spreads)
+    return DeliveredBars(*read_minutes(content, mapping.minutes, where=where, today=today, note=note))
 
 
 def recognised_bars(content: bytes, mapping: Mapping, *, where: str, may_rewrite: bool, today: date | None, note: Note) -> DeliveredBars:
@@ -75,22 +73,12 @@ class Knowledge:
     """
 
     receipts: tuple[Receipt, ...]
-    known: Known
-    actions: tuple[Action, ...]
-    universe: pa.Table | None
-    spreads: pa.Table | None
-    calendar: Calendar
-    classification: pa.Table | None = None
+    history: DeliveredHistory
 
     @property
     def vendor(self) -> str:
         """Vendors of the deliveries in force."""
         return ", ".join(sorted({receipt.vendor for receipt in self.receipts}))
-
-    @property
-    def basis(self) -> PriceBasis:
-        """Basis of the prices in force."""
-        return self.receipts[0].basis
 
 
 class Deliveries:
@@ -131,10 +119,12 @@ class Deliveries:
             raise BadBars(f"nothing was known on {known_at}", where=first, fix="Ask for a later day")
         known = fold(parts)
         calendar = calendar_for(known.frame)
-        spreads = [bars.spreads for place in past[-len(current) :] if (bars := self._bars[place]) is not None]
+        spreads = _newest([bars.spreads for place in past[-len(current) :] if (bars := self._bars[place]) is not None])
         actions, universe = self._events(current, calendar, known_at)
-        classification = self._classification(current, known_at)
-        return Knowledge(current, known, actions, universe, _newest(spreads), calendar, classification)
+        history = DeliveredHistory(
+            known.frame, actions, universe, calendar, current[0].basis, known.revisions, spreads, self._classification(current, known_at)
+        )
+        return Knowledge(current, history)
 
     def _rows_of(self, place: int) -> list[KnownRows]:
         receipt, bars = self._receipts[place], self._bars[place]

@@ -31,8 +31,7 @@ from signals.market.actions import Action, ActionKind
 from signals.market.manifest import Survivorship
 from signals.market.sessions import Calendar, xnys
 from signals.text.wording import counted
-from trainer.curation.download.kinds import AssetKind, KindTable, kind_table
-from trainer.curation.download.names import SymbolHistory
+from trainer.curation.download.kinds import AssetKind, KindTable, SymbolHistory, kind_table
 from trainer.curation.download.record import (
     ACTIONS,
     BARS,

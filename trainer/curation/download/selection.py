@@ -21,8 +21,7 @@ from signals.market.actions import Action, ActionKind
 from signals.market.bars import days_array
 from signals.market.securities import identities
 from signals.market.sessions import Calendar
-from trainer.curation.download.kinds import AssetKind
-from trainer.curation.download.names import SymbolHistory
+from trainer.curation.download.kinds import AssetKind, SymbolHistory
 
 
 class UniverseRule(Config):

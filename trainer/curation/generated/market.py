@@ -25,8 +25,66 @@ from signals.errors import FixInput
 from signals.files import write_atomic
 from signals.market.actions import Action, ActionKind
 from signals.market.sessions import xnys
-from trainer.curation.generated.life import Lives, draw_lives
 from trainer.curation.generated.prices import Characters, Floats, Prices, Returns, characters, draw_prices, draw_returns
+
+LATE_LISTING_SHARE = 0.08
+DELISTING_SHARE = 0.07
+RENAMING_SHARE = 0.03
+SHORTEST_LIFE_SESSIONS = 60
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True, eq=False)
+class Lives:
+    """Sessions on which each security exists, as rows of the market's session axis; arrays of shape (N,).
+
+    Attributes
+    ----------
+    listed : int64
+        First row with a bar.
+    gone : int64
+        First row without one; the number of sessions where the security survives.
+    renamed : int64
+        First row under the second symbol; the number of sessions where it keeps its first.
+    symbol, later_symbol : tuple of str, length N
+    """
+
+    listed: NDArray[np.int64]
+    gone: NDArray[np.int64]
+    renamed: NDArray[np.int64]
+    symbol: tuple[str, ...]
+    later_symbol: tuple[str, ...]
+
+    def alive(self, sessions: int) -> NDArray[np.bool_]:
+        """Whether each security has a bar at each session, bool (T, N)."""
+        rows = np.arange(sessions)[:, None]
+        return (rows >= self.listed) & (rows < self.gone)
+
+
+def draw_lives(rng: Generator, sessions: int, stocks: int, etfs: int) -> Lives:
+    """Draw listings, delistings and renamings of the stocks; ETFs live throughout.
+
+    At least one of each where there are stocks and sessions enough, so that even a small market has every kind.
+    """
+    count = stocks + etfs
+    listed = np.zeros(count, dtype=np.int64)
+    gone, renamed = np.full(count, sessions, dtype=np.int64), np.full(count, sessions, dtype=np.int64)
+    order = rng.permutation(stocks)
+    sizes = [max(1, round(stocks * share)) for share in (LATE_LISTING_SHARE, DELISTING_SHARE, RENAMING_SHARE)]
+    late, dying, changing = np.split(order, np.cumsum(sizes))[:3]
+    inner = (SHORTEST_LIFE_SESSIONS, max(SHORTEST_LIFE_SESSIONS + 1, sessions - SHORTEST_LIFE_SESSIONS))
+    draws = [rng.integers(*inner, len(group)) for group in (late, dying, changing)]
+    if sessions > 2 * SHORTEST_LIFE_SESSIONS:
+        listed[late], gone[dying], renamed[changing] = draws
+    names = _invented(rng, 2 * count)
+    return Lives(listed, gone, renamed, names[:count], names[count:])
+
+
+def _invented(rng: Generator, count: int) -> tuple[str, ...]:
+    """Distinct invented symbols: four letters, the first a G for generated."""
+    codes = rng.choice(26**3, size=count, replace=False)
+    return tuple(f"G{LETTERS[c // 676]}{LETTERS[c // 26 % 26]}{LETTERS[c % 26]}" for c in codes)
+
 
 ROW_RATE = 3.0e-4  # per row, over all kinds
 # RED begins at 2 % of the expected names; stay well inside, names that are not yet eligible included.
@@ -241,7 +299,7 @@ def generate(
     alive = lives.alive(sessions)
     returns = draw_returns(rng, traits, sessions, strength)
     halted = (rng.random(alive.shape) < HALT_RATE) & ~traits.is_etf
-    prices = draw_prices(rng, traits, returns, halted, events, seed)
+    prices = draw_prices(rng, returns, halted, events, seed)
     plan = plan_defects(rng, alive, *(() if with_defects else (0.0,)))
     actions = tuple(sorted(_actions(rng, prices, lives, days), key=lambda a: (a.effective, a.symbol, a.kind)))
     truth = _truth(days, lives, prices, returns, strength, plan, traits.is_etf)

@@ -23,6 +23,7 @@ from signals.files import write_atomic
 from signals.market.bars import Floats
 from signals.market.sessions import xnys
 from signals.minutes.grid import Hours, SessionGrid, grid_of
+from trainer.curation.generated.prices import ar1
 from trainer.curation.writer import parquet_bytes
 
 SYMBOL = "GEN"
@@ -131,13 +132,8 @@ def generate_minutes(
 
 def _ar1(shocks: Floats, first: Floats) -> Floats:
     """AR(1) along each session with deviation sqrt(1 - persistence^2) of its shocks, from a stationary start."""
-    state, scale = np.empty_like(shocks), np.sqrt(1.0 - PERSISTENCE**2)
-    now = first
-    for j in range(shocks.shape[1]):
-        now = PERSISTENCE * now + scale * shocks[:, j]
-        state[:, j] = now
-    scaled: Floats = state * scale
-    return scaled
+    state: Floats = ar1(np.vstack([first, shocks.T]), PERSISTENCE)[1:].T * np.sqrt(1.0 - PERSISTENCE**2)
+    return state
 
 
 def _regimes(rng: np.random.Generator, shape: tuple[int, int]) -> Floats:

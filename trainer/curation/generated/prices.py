@@ -171,9 +171,7 @@ class Prices:
     edge: Floats
 
 
-def draw_prices(
-    rng: Generator, traits: Characters, returns: Returns, halted: NDArray[np.bool_], strength: float = 0.0, seed: int = 0
-) -> Prices:
+def draw_prices(rng: Generator, returns: Returns, halted: NDArray[np.bool_], strength: float = 0.0, seed: int = 0) -> Prices:
     """Turn returns into raw bars; with a `strength`, closes beyond the extreme of 20 sessions are followed by a drift (`Edges`).
 
     close_t = close_{t-1} (1 + total_t) / ratio_t - cash_t, and the open likewise with the overnight return. Halted

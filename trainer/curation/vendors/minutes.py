@@ -14,7 +14,6 @@ The files show trades as minutes: the daily open and close are the first and las
 auctions' prices and not always equal to them.
 """
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
@@ -37,16 +36,10 @@ CUT = pd.Timedelta(minutes=15)
 MOST = 0.5  # of the symbols and sessions of a file: what is true of more than these is a convention
 
 
-@dataclass(frozen=True, eq=False)
-class FoldedMinutes:
-    """Daily bars as `read_bars` returns them, and spreads as (session, symbol, spread_bps, minutes) or None."""
-
-    frame: pd.DataFrame
-    spreads: pa.Table | None
-
-
-def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = no_note) -> FoldedMinutes:
-    """Read a delivery of minute bars; `today` and `note` as of `read_bars`.
+def read_minutes(
+    content: bytes, mapping: MinuteColumns, *, where: str, today: date | None = None, note: Note = no_note
+) -> tuple[pd.DataFrame, pa.Table | None]:
+    """Return daily bars of a delivery of minutes, and spreads (session, symbol, spread_bps, minutes) or None; all as of `read_bars`.
 
     Raises
     ------
@@ -75,7 +68,7 @@ def read_minutes(content: bytes, mapping: MinuteColumns, *, where: str, today: d
         raise BadBars("no minute is in the regular hours", where=where, fix="Check `zone` and `label` in the mapping")
     _refuse_wrong_label(frame, calendar, mapping, where=where)
     bars = pd.concat([without_cut_ends(daily(placed), placed, calendar, mapping), daily(closed_days(frame, calendar))])
-    return FoldedMinutes(bars.reset_index(drop=True), spreads(placed))
+    return bars.reset_index(drop=True), spreads(placed)
 
 
 def regular_hours(frame: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns) -> pd.DataFrame:
