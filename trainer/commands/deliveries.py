@@ -14,8 +14,7 @@ from signals.files import write_atomic
 from signals.market.dataset import read_manifest
 from signals.market.sessions import NEW_YORK
 from signals.text.console import GOES_ON, Kept, emit, progress, remark
-from signals.text.plain_text import clean
-from signals.text.wording import reason_of
+from signals.text.wording import clean, reason_of
 from trainer.clock import WallClock
 from trainer.commands.defaults import workspace_of
 from trainer.commands.options import DATA, OURS, AsJson, Basis, Credentials, Data, Feed, Url, dated, names_in, registered
