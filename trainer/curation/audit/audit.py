@@ -25,9 +25,9 @@ from trainer.curation.audit.early import Early, early_moves
 from trainer.curation.audit.findings import ABSENT, ONE_OF_THEM, Missing, Proposal, Twins, missing, proposals, summary, twins_of
 from trainer.curation.audit.second_vendor import SecondWord, second_words
 from trainer.curation.classification import coverage_sentence
-from trainer.curation.deliveries.known import REVISION_COLUMNS
 from trainer.curation.eligibility import IntervalRow
 from trainer.curation.vendors.cells import listed
+from trainer.curation.writer import REVISIONS_SCHEMA
 
 
 @dataclass(frozen=True)
@@ -175,29 +175,18 @@ class AuditReport:
             "last": self.last,
             "statuses": self.counts,
             "damaged": list(self.damaged),
-            "defects": [
-                {"reason": d.reason, "quarantines": d.quarantines, "count": d.count, "examples": list(d.examples)} for d in self.defects
-            ],
+            "defects": [{name: value for name, value in asdict(defect).items() if name != "meaning"} for defect in self.defects],
             "universe_why": self.manifest.universe_why,
             "early": None if self.early is None else self.early.document(),
             "missing": [asdict(run) for run in self.missing],
-            "revisions": [dict(zip(REVISION_COLUMNS, astuple(revision), strict=True)) for revision in self.revisions],
+            "revisions": [dict(zip(REVISIONS_SCHEMA.names, astuple(revision), strict=True)) for revision in self.revisions],
             "suggested_splits": [asdict(proposal) for proposal in self.proposals],
             "twins": [asdict(pair) for pair in self.twins],
             "second_vendor": [asdict(word) for word in self.words],
             "members": [asdict(change) for change in self.members],
             "classified": self.classified or None,
             "sessions": [
-                {
-                    "session": a.session,
-                    "status": a.status,
-                    "reasons": list(a.reasons),
-                    "eligible": a.eligible,
-                    "usable": a.usable,
-                    "rows": a.rows,
-                    "quarantined": a.quarantined,
-                    "accepted": waiver.reason if (waiver := self.manifest.waiver(a)) else None,
-                }
+                {**asdict(a), "accepted": waiver.reason if (waiver := self.manifest.waiver(a)) else None}
                 for a in self.audits
                 if a.status is not SessionStatus.GREEN
             ],
@@ -320,7 +309,7 @@ def _classified(folder: Path, manifest: Manifest, first: date, last: date) -> st
 
 def _revisions(folder: Path, manifest: Manifest, first: date, last: date) -> tuple[Revision, ...]:
     rows = [row for r in manifest.of_role(FileRole.REVISIONS) for row in read_table(folder, r).to_pylist()]
-    return tuple(Revision(*(row[name] for name in REVISION_COLUMNS)) for row in rows if first <= row["date"] <= last)
+    return tuple(Revision(*(row[name] for name in REVISIONS_SCHEMA.names)) for row in rows if first <= row["date"] <= last)
 
 
 def _is_whole(folder: Path, record: FileRecord) -> bool:
