@@ -29,7 +29,7 @@ Reason = Annotated[str, typer.Option(help="For the record.")]
 Written = Annotated[Path, typer.Option(help="File to write.")]
 
 
-def keys_command(
+def keys(
     to: Annotated[Path, typer.Option(help="New folder for the root key, the signing keys and the key set.", show_default=WORKSPACE)] = OURS,
     valid_until: Until = None,
     signers: Annotated[int, typer.Option(min=1, max=8, help="Signing keys to make.")] = 1,
@@ -51,7 +51,7 @@ def keys_command(
     _emit_keyset(keyset, to, as_json, f"{advice} `trainer pair` gives {sign.ROOT_PUBLIC} to devices.")
 
 
-def rotate_keys_command(
+def rotate_keys(
     keys: Keys = OURS,
     add: Annotated[bool, typer.Option(help="Add a signing key; bundles are signed with every usable key.")] = False,
     add_data: Annotated[bool, typer.Option(help="Add a data key; a key set that had none is brought to format 2.")] = False,
@@ -82,7 +82,7 @@ def rotate_keys_command(
     _emit_keyset(keyset, keys, as_json, f"Devices learn of it {when}.")
 
 
-def pair_command(
+def pair(
     keys: Keys = OURS,
     to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
     endpoint: Endpoint = "",
@@ -98,7 +98,7 @@ def pair_command(
     emit({"root_key": root.keyid, "fingerprint": root.fingerprint, "store": to}, as_json=as_json, text=text)
 
 
-def publish_command(
+def publish(
     role: Annotated[Role, typer.Option(help="What it is published as; a champion needs a promotion record.")],
     run: Run = OURS,
     keys: Keys = OURS,
@@ -124,7 +124,7 @@ def publish_command(
     )
 
 
-def grant_rollback_command(
+def grant_rollback(
     bundle: Annotated[str, typer.Option(help="The older bundle: folder name <seq>-<bundle id>.")],
     high_water: Annotated[int, typer.Option(help="Sequence that the device runs now.")],
     valid_until: LastDay,
@@ -138,7 +138,7 @@ def grant_rollback_command(
     typer.echo(f"Signed: devices at sequence {high_water} may return to {bundle} until {grant.valid_until}.")
 
 
-def grant_data_command(
+def grant_data(
     name: Annotated[str, typer.Option(help="Name of the dataset.")],
     version: Annotated[int, typer.Option(min=1, help="Oldest version that devices shall accept from now on.")],
     high_water: Annotated[int, typer.Option(min=1, help="Newest version that the device has accepted; its refusal names it.")],
@@ -172,6 +172,4 @@ def _line(key: SigningKey) -> str:
     return f"{key.keyid}  until {key.valid_until}{'  REVOKED' if key.revoked else ''}"
 
 
-register = registered(
-    {PUBLISHING: (keys_command, rotate_keys_command, pair_command, publish_command, grant_rollback_command, grant_data_command)}
-)
+register = registered({PUBLISHING: (keys, rotate_keys, pair, publish, grant_rollback, grant_data)})

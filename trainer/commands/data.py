@@ -31,7 +31,7 @@ from trainer.curation.download.delivering import deliver_download
 from trainer.curation.download.record import is_download
 from trainer.curation.generated import generate as generate_market
 from trainer.curation.generated.market import END, NOTICE, SESSIONS, STRENGTH, SYMBOLS, UNIVERSE_FILE
-from trainer.curation.generated.minutes import generate_minutes
+from trainer.curation.generated.minutes import generate_minutes as generate_invented
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, whole_delivery
 from trainer.curation.ingest import ingest as ingest_files
 from trainer.curation.minutes.ingest import MinuteTerms, ingest_minutes
@@ -392,7 +392,7 @@ def _keep(files: Sequence[Path], to: Path, terms: MinuteTerms, *, as_json: bool)
     emit(result, as_json=as_json, text="\n".join([text, *(f"NOTE: {clean(remark)}" for remark in said)]))
 
 
-def generate_minutes_command(
+def generate_minutes(
     to: Annotated[Path, typer.Option(help="File to write, .parquet; the truth is written next to it.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed makes the same market.")] = 7,
     sessions: Annotated[int, typer.Option(help="Sessions; 252 are a year.")] = 800,
@@ -409,7 +409,7 @@ def generate_minutes_command(
     Example: trainer generate-minutes --sessions 800 --strength 1.5 --to var/m.parquet
     """
     with progress("generating", as_json=as_json):
-        found = generate_minutes(seed, sessions, end=end, strength=strength, timeframe=timeframe, clock=clock)
+        found = generate_invented(seed, sessions, end=end, strength=strength, timeframe=timeframe, clock=clock)
         truth = found.write(to)
     rows = found.table().num_rows
     result = {"generated": True, "seed": seed, "minutes": str(to), "truth": str(truth), "rows": rows, "strength": strength}
@@ -418,4 +418,4 @@ def generate_minutes_command(
     )
 
 
-register = registered({DATA: (ingest, audit, sessions, accept_red, publish_data, sign_data, generate, generate_minutes_command)})
+register = registered({DATA: (ingest, audit, sessions, accept_red, publish_data, sign_data, generate, generate_minutes)})

@@ -22,7 +22,8 @@ from trainer.curation.audit.findings import missing, summary
 from trainer.curation.backfill import Backfilled
 from trainer.curation.backfill import backfill as fill
 from trainer.curation.deliveries.receipts import read_receipts
-from trainer.curation.download.download import FIRST, download
+from trainer.curation.download.download import FIRST
+from trainer.curation.download.download import download as fetch_history
 from trainer.curation.download.record import DownloadTerms
 from trainer.curation.download.selection import UniverseRule
 from trainer.curation.ingest import BarVendor, FileVendor
@@ -206,7 +207,7 @@ def _text_of(done: Backfilled) -> str:
 SIZE = 500
 
 
-def download_command(
+def download(
     context: typer.Context,
     to: Annotated[Path, typer.Option(help="Folder of the download; `trainer ingest --bars` takes it as it is.")] = Path("download"),
     start: Annotated[date, dated("First date; Alpaca's consolidated tape begins at 2016-01-04.")] = FIRST,
@@ -241,7 +242,7 @@ def download_command(
     named = () if symbols is None else _names_of(symbols)
     terms = DownloadTerms(first=start, rule=None if named else UniverseRule(size=size), symbols=named)
     with progress("downloading", as_json=as_json, kept=lambda: Kept(f"what had come is kept in {to}", GOES_ON)) as step:
-        record = download(to, source, terms, last, note=remark, step=lambda name, done, of: step(name, done, of))
+        record = fetch_history(to, source, terms, last, note=remark, step=lambda name, done, of: step(name, done, of))
     result = {"download": str(to), **record.model_dump(mode="json", exclude={"asked", "terms"}), "symbols": len(record.asked)}
     text = (
         f"{to}: {len(record.asked):,} symbols from {start} to {record.last}, feed {record.feed}\n"
@@ -266,4 +267,4 @@ def _names_of(path: Path) -> tuple[str, ...]:
     return found
 
 
-register = registered({DATA: (deliveries, as_of, backfill, fetch, download_command)})
+register = registered({DATA: (deliveries, as_of, backfill, fetch, download)})

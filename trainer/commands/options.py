@@ -19,12 +19,12 @@ REFUSED_EXIT = 1
 
 
 def registered(panels: Mapping[str, tuple[Callable[..., None], ...]]) -> Callable[[typer.Typer], None]:
-    """Return the `register` of a module: its commands by panel of the help, each named as its function without `_command`."""
+    """Return the `register` of a module: its commands by panel of the help, each named as its function."""
 
     def register(app: typer.Typer) -> None:
         for panel, commands in panels.items():
             for command in commands:
-                app.command(command.__name__.removesuffix("_command").replace("_", "-"), rich_help_panel=panel)(command)
+                app.command(rich_help_panel=panel)(command)
 
     return register
 

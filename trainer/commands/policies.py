@@ -153,7 +153,7 @@ def stack(
         raise typer.Exit(REFUSED_EXIT)
 
 
-def publish_stack_command(
+def publish_stack(
     stack: Annotated[Path, typer.Option("--stack", help="Folder that `trainer stack` wrote.", show_default="asked for")] = OURS,
     data: Data = OURS,
     keys: Keys = OURS,
@@ -167,12 +167,12 @@ def publish_stack_command(
     The stack's verdict must be the one that `trainer stack` recorded in the dataset's folder. A device counts its sleeves
     by them while they are valid; where they are refused, the weights of its settings hold.
     """
-    from trainer.publishing.signed.stack import publish_stack
+    from trainer.publishing.signed.stack import publish_stack as published
 
     with progress("publishing", as_json=as_json):
-        made = publish_stack(stack, data, keys, dataset_store(to, endpoint, credentials), now())
+        made = published(stack, data, keys, dataset_store(to, endpoint, credentials), now())
     said = ", ".join(f"{sleeve} {weight:.3f}" for sleeve, weight in made.weights.items())
     emit({"seq": made.seq, "weights": made.weights}, as_json=as_json, text=f"Stack {made.seq}: {said}")
 
 
-register = registered({TRAINING: (stack, policy, tuner), PUBLISHING: (publish_stack_command, publish_policy)})
+register = registered({TRAINING: (stack, policy, tuner), PUBLISHING: (publish_stack, publish_policy)})

@@ -51,7 +51,7 @@ class TrainerModel:
         return ServedModel(bundle, manifest.calendar)
 
 
-def serve_command(
+def serve(
     bundle: Bundle,
     data: Data = OURS,
     keys: Keys = OURS,
@@ -71,15 +71,16 @@ def serve_command(
     from signals.serving.application import Api
     from signals.serving.gate import token_in
     from signals.serving.scores import operations
-    from signals.serving.server import Address, serve
+    from signals.serving.server import Address
+    from signals.serving.server import serve as serve_api
     from trainer.runs.picture_bank import indexed
 
     at = Address(listen, port, tuple(name or ()), certificate, key)
     served = operations(TrainerModel(bundle, data, keys), indexed if index else None)
-    serve(Api("trademl trainer", release(), served, token_in(token), hosts=at.hosts), at, token)
+    serve_api(Api("trademl trainer", release(), served, token_in(token), hosts=at.hosts), at, token)
 
 
-def outlook_command(
+def outlook(
     bundle: Bundle,
     rows: Annotated[Path | None, RowsHelp] = None,
     bars: Annotated[Path | None, typer.Option(help="File of one instrument's minutes.", show_default=False)] = None,
@@ -108,7 +109,7 @@ def _minutes(path: Path, model: ServedModel) -> MinuteBars:
     return minutes_of_file(path, model.calendar.name, sleeve_of_minutes(model.bundle).hours)
 
 
-def score_daily_command(
+def score_daily(
     data: Data = OURS,
     keys: Keys = OURS,
     to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
@@ -146,4 +147,4 @@ def score_daily_command(
     emit({"delivered": rows}, as_json=as_json, text="\n".join(said))
 
 
-register = registered({PUBLISHING: (score_daily_command, serve_command, outlook_command)})
+register = registered({PUBLISHING: (score_daily, serve, outlook)})
