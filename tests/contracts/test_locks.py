@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 REQUIREMENTS = Path(__file__).resolve().parents[2] / "requirements"
-LOCKED = ("build", "deep", "dev", "device", "device-test", "docs", "trainer")
+LOCKED = ("build", "deep", "dev", "device", "device-test", "docs", "trainer", "uv")
 
 
 @pytest.mark.parametrize("name", LOCKED)
