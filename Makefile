@@ -101,7 +101,7 @@ $(VENV)/.foundation: requirements/foundation.txt $(VENV)/.torch
 test-foundation: $(VENV)/.foundation ## By hand: Chronos-Bolt and TimesFM, from tiny checkpoints of their own making
 	$(BIN)/pytest -q tests/test_trainer/test_foundation.py
 
-LONG_TESTS := $(addprefix tests/flow/test_,backtest_command.py daemon.py gate_with_analogs.py limits.py object_store.py person.py screens.py through_the_day.py year_alone.py) \
+LONG_TESTS := $(addprefix tests/flow/test_,backtest_command.py daemon.py drawn_sizes.py gate_with_analogs.py kill.py limits.py object_store.py person.py screens.py second_opinion.py shadow.py through_the_day.py year_alone.py) \
 	tests/provisioning/test_example_fleet.py tests/test_appliance/serving/test_fuzz.py::test_a_few_requests_of_every_kind_are_answered_as_documented tests/test_appliance/tui/test_hostile_text.py \
 	$(addprefix tests/test_trainer/test_,accept_red.py curation_real.py deliveries.py download.py fanout.py ic.py interrupted.py lineage.py \
 	policy_command.py promotion_commands.py retrain_command.py search_metric.py tasks.py train_search.py weight_paths.py workspace.py)

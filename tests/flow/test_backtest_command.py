@@ -69,6 +69,7 @@ def written(bench: Bench, published: Published, tmp_path_factory: pytest.TempPat
     return to
 
 
+@pytest.mark.slow
 def test_the_files_hold_the_orders_fills_and_values_of_a_replay(written: Path, make: Make, published: Published) -> None:
     """Order for order, fill for fill, value for value, on sessions that the published model scored."""
     like = make(published, "like")

@@ -19,6 +19,7 @@ from trainer.backtest.archive import open_archive
 from trainer.backtest.sizing import decisions_of
 
 
+@pytest.mark.slow
 def test_a_device_draws_in_shadow_what_trainer_policy_reads(make: Callable[..., Workbench], own_store: Published, tmp_path: Path) -> None:
     """Five sessions, the first without a plan before and so without a whole state: nothing is drawn.
 

@@ -104,7 +104,7 @@ def by_command(bench: Workbench, job: subprocess.Popen[str]) -> None:
     ("kill", "named"),
     [
         pytest.param(by_signal(signal.SIGUSR1), "signal SIGUSR1", id="SIGUSR1"),
-        pytest.param(by_signal(signal.SIGTERM), "signal SIGTERM", id="SIGTERM"),
+        pytest.param(by_signal(signal.SIGTERM), "signal SIGTERM", id="SIGTERM", marks=pytest.mark.slow),
         pytest.param(by_file, "the file HALT was found: pulled the plug", id="file"),
         pytest.param(by_command, "from the shell", id="command"),
     ],
@@ -196,7 +196,9 @@ def _no_room() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 
 
-@pytest.mark.parametrize("is_full", [False, True], ids=["a reason in Latin-1", "and a full disk"])
+@pytest.mark.parametrize(
+    "is_full", [pytest.param(False, id="a reason in Latin-1", marks=pytest.mark.slow), pytest.param(True, id="and a full disk")]
+)
 def test_a_halt_from_the_shell_cancels_whatever_its_words_and_its_disk(resting: Workbench, url: str, *, is_full: bool) -> None:
     """The bytes of the reason are no UTF-8, as a shell of another encoding hands them over."""
     command: list[str | bytes] = [sys.executable, "-m", "appliance", "halt", "--reason", "arr\xeat".encode("latin-1")]

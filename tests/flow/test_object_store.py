@@ -172,7 +172,7 @@ def test_a_scoped_key_reads_below_its_prefix_and_does_nothing_else(server: Serve
         pytest.param("/data/actions", ("half", "flipped"), marks=pytest.mark.slow),
         (f"/{PLACE}/latest.json", ("misnamed", "html")),
         pytest.param("/keyset.json", ("flipped",), marks=pytest.mark.slow),
-        ("model.onnx", ("cut", "half", "flipped")),
+        pytest.param("model.onnx", ("cut", "half", "flipped"), marks=pytest.mark.slow),
     ],
 )
 def test_f51_whatever_the_store_does_the_old_bundle_stays_and_nothing_is_half_written(

@@ -118,6 +118,7 @@ def test_an_evening_at_a_tenth_of_the_price_is_refused_before_an_order_is_planne
         assert desk.planned(day) == [] and desk.held() == {}
 
 
+@pytest.mark.slow
 def test_a_reverse_split_that_the_data_bring_a_day_late_costs_that_name_its_order_and_no_other(
     make: Make, published: Published, honest: MarketData
 ) -> None:

@@ -20,6 +20,7 @@ Make = Callable[..., Workbench]
 SESSIONS = 6
 
 
+@pytest.mark.slow
 def test_what_a_device_recorded_beside_its_bundle_is_judged_by_the_trainer(make: Make, own_store: Published, tmp_path: Path) -> None:
     """Six evenings of a replayed device: exported, joined with the labels, in agreement with the model's own scores."""
     pytest.importorskip("lightgbm", reason="the trainer is not part of a device")

@@ -109,6 +109,7 @@ def test_a_policy_is_judged_by_weights_and_by_orders_recorded_and_refused_with_i
         typed("--policy", spoilt, "--data", data, "--keys", tmp_path, "--to", tmp_path / "store", name="publish-policy")
 
 
+@pytest.mark.slow
 def test_a_question_counts_from_before_it_is_judged_whoever_asks_at_once_and_once_where_its_process_dies(
     data: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
