@@ -28,13 +28,13 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "the module venv is missing: install the package python3-venv"; exit 1; }
 
 # uv takes a sixth of pip's time for the same files and hashes. Where it cannot have them (of an index that pip's own settings name), pip installs them.
-UV_INSTALL := uv pip install --quiet --system-certs --no-config $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"}
+UV_INSTALL := uv pip install --quiet $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),--system-certs) --no-config $${PIP_INDEX_URL:+--default-index "$$PIP_INDEX_URL"}
 
 $(VENV)/.%: requirements/%.txt requirements/build.txt requirements/uv.txt pyproject.toml | $(BIN)/python
 	@echo "installing requirements/$*.txt into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/uv.txt
-	@$(BIN)/$(UV_INSTALL) --python $(BIN)/python --require-hashes -r requirements/build.txt -r requirements/$*.txt || \
-		$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$*.txt
+	@$(BIN)/$(UV_INSTALL) --python $(BIN)/python --require-hashes -r requirements/build.txt -r requirements/$*.txt || { \
+		echo "uv could not, so pip does"; $(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt -r requirements/$*.txt; }
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
