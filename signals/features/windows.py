@@ -6,8 +6,7 @@ so that no difference of large sums is ever taken:
     n = n_a + n_b        d = mean_b - mean_a        mean = mean_a + d n_b / n
     M2 = M2_a + M2_b + d^2 n_a n_b / n              C = C_a + C_b + d_x d_y n_a n_b / n
 
-`Observations` is the entry point; `window_*` are the same on plain arrays. Invariants 1 to 3 hold for each of
-them. NaN policy: see `needed`.
+`Observations` is the entry point. NaN policy: see `needed`.
 
 A window of `width` observations is cut into runs whose lengths are the powers of two of `width`, the longest run
 newest, and every run is halved down to single observations. A statistic is a leaf state and a merge of an older with

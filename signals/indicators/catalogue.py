@@ -16,10 +16,8 @@ from signals.errors import FixInput
 from signals.indicators import dependence as de
 from signals.indicators import momentum as mo
 from signals.indicators import session as se
-from signals.indicators import trend as av
 from signals.indicators import trend as tr
 from signals.indicators import volatility as vo
-from signals.indicators import volume as mi
 from signals.indicators import volume as vl
 from signals.indicators import wavelets as wa
 from signals.indicators.columns import IndicatorBars
@@ -79,19 +77,19 @@ def _rows(family: str, *lines: tuple[str, str, Sequence[int], Formula, str]) -> 
 CATALOGUE: tuple[Indicator, ...] = (
     *_rows(
         "averages",
-        ("sma_gap_{n}", "ratio", (5, 10, 20, 50, 100, 200), av.sma_gap, "SMA"),
-        ("ema_gap_{n}", "ratio", (5, 9, 12, 20, 26, 50, 100), av.ema_gap, "EMA"),
-        ("ema_cross_{n}", "ratio", (20, 50, 200), av.ema_cross, "EMA"),
-        ("wma_gap_{n}", "ratio", (20,), av.wma_gap, "WMA"),
-        ("dema_gap_{n}", "ratio", (20,), av.dema_gap, "DEMA"),
-        ("tema_gap_{n}", "ratio", (20,), av.tema_gap, "TEMA"),
-        ("trima_gap_{n}", "ratio", (20,), av.trima_gap, "TRIMA"),
-        ("kama_gap_{n}", "ratio", (30,), av.kama_gap, "KAMA"),
-        ("hull_gap_{n}", "ratio", (16,), av.hull_gap, "WMA"),
-        ("zero_lag_gap_{n}", "ratio", (20,), av.zero_lag_gap, ""),
-        ("midprice_gap_{n}", "ratio", (14,), av.midprice_gap, "MIDPRICE"),
-        ("line_slope_{n}", "return", (14, 30, 60), av.line_slope, "LINEARREG_SLOPE"),
-        ("line_residual_{n}", "return", (14, 30), av.line_residual, "LINEARREG"),
+        ("sma_gap_{n}", "ratio", (5, 10, 20, 50, 100, 200), tr.sma_gap, "SMA"),
+        ("ema_gap_{n}", "ratio", (5, 9, 12, 20, 26, 50, 100), tr.ema_gap, "EMA"),
+        ("ema_cross_{n}", "ratio", (20, 50, 200), tr.ema_cross, "EMA"),
+        ("wma_gap_{n}", "ratio", (20,), tr.wma_gap, "WMA"),
+        ("dema_gap_{n}", "ratio", (20,), tr.dema_gap, "DEMA"),
+        ("tema_gap_{n}", "ratio", (20,), tr.tema_gap, "TEMA"),
+        ("trima_gap_{n}", "ratio", (20,), tr.trima_gap, "TRIMA"),
+        ("kama_gap_{n}", "ratio", (30,), tr.kama_gap, "KAMA"),
+        ("hull_gap_{n}", "ratio", (16,), tr.hull_gap, "WMA"),
+        ("zero_lag_gap_{n}", "ratio", (20,), tr.zero_lag_gap, ""),
+        ("midprice_gap_{n}", "ratio", (14,), tr.middle_gap, "MIDPRICE"),
+        ("line_slope_{n}", "return", (14, 30, 60), tr.line_slope, "LINEARREG_SLOPE"),
+        ("line_residual_{n}", "return", (14, 30), tr.line_residual, "LINEARREG"),
     ),
     *_rows(
         "momentum",
@@ -190,18 +188,18 @@ CATALOGUE: tuple[Indicator, ...] = (
     ),
     *_rows(
         "microstructure",
-        ("roll_{n}", "return", (20, 60), mi.roll, ""),
-        ("high_low_spread_{n}", "return", (20, 60), mi.high_low_spread, ""),
-        ("illiquidity_{n}", "return", (20, 60), mi.illiquidity, ""),
-        ("impact_{n}", "return", (20, 60), mi.impact, ""),
-        ("toxicity_{n}", "share", (20, 60), mi.toxicity, ""),
-        ("untraded_{n}", "share", (60,), mi.untraded, ""),
-        ("quoted_spread", "return", (1,), mi.quoted_spread, ""),
-        ("book_imbalance", "share", (1,), mi.book_imbalance, ""),
-        ("order_flow_{n}", "ratio", (10,), mi.order_flow, ""),
-        ("microprice_gap", "return", (1,), mi.microprice_gap, ""),
-        ("first_bar", "share", (1,), mi.first_bar, ""),
-        ("last_bar", "share", (1,), mi.last_bar, ""),
+        ("roll_{n}", "return", (20, 60), vl.roll, ""),
+        ("high_low_spread_{n}", "return", (20, 60), vl.high_low_spread, ""),
+        ("illiquidity_{n}", "return", (20, 60), vl.illiquidity, ""),
+        ("impact_{n}", "return", (20, 60), vl.impact, ""),
+        ("toxicity_{n}", "share", (20, 60), vl.toxicity, ""),
+        ("untraded_{n}", "share", (60,), vl.untraded, ""),
+        ("quoted_spread", "return", (1,), vl.quoted_spread, ""),
+        ("book_imbalance", "share", (1,), vl.book_imbalance, ""),
+        ("order_flow_{n}", "ratio", (10,), vl.order_flow, ""),
+        ("microprice_gap", "return", (1,), vl.microprice_gap, ""),
+        ("first_bar", "share", (1,), vl.first_bar, ""),
+        ("last_bar", "share", (1,), vl.last_bar, ""),
     ),
     *_rows(
         "session",

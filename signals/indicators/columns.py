@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
@@ -134,11 +135,10 @@ class IndicatorBars:
             regime=None if regime is None else regime[:, columns],
             rows=rows if rows < height else height,
         )
-        return whole if rows >= height else whole._newest()
-
-    def _newest(self) -> Self:
+        if rows >= height:
+            return whole
         fields = ("open", "high", "low", "close", "volume", "traded", "ends", "left", "quotes")
-        return replace(self, whole=self, **{name: _end(getattr(self, name), self.rows) for name in fields})
+        return replace(whole, whole=whole, **{name: _end(getattr(whole, name), rows) for name in fields})
 
     @property
     def newest_only(self) -> int:
@@ -436,6 +436,16 @@ class IndicatorBars:
         """Wilder's average rise over that of rise and fall, 0 to 1."""
         rise, fall = self.average("rise", length), self.average("fall", length)
         return rise / (rise + fall)
+
+
+def of_all_rows(formula: Callable[[IndicatorBars, int], S]) -> Callable[[IndicatorBars, int], S]:
+    """Have a formula that reads further back than `REACH`, or carries something down the column, formed of all rows (`kept`)."""
+
+    @wraps(formula)
+    def found(bars: IndicatorBars, n: int) -> S:
+        return bars.kept(f"{formula.__name__}_{n}", lambda whole: formula(whole, n))
+
+    return found
 
 
 def _all_smoothed(asked: Mapping[str, tuple[Floats, Smoothing]], last: int = 0) -> dict[str, Floats]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from signals.indicators.columns import IndicatorBars
+from signals.indicators.columns import IndicatorBars, of_all_rows
 from signals.indicators.recurrence import filtered, lagged, recurrence, shifted
 from signals.indicators.stacked import Stacked, Widths, together
 from signals.market.bars import Floats
@@ -68,7 +68,7 @@ def stochastic_rsi(smoothing: int) -> Callable[[IndicatorBars, int], Floats]:
 
     def formula(bars: IndicatorBars, n: int) -> Floats:
         strength = bars.relative_strength(n)
-        windows = bars.kept(f"strength_{n}", lambda whole: _range_of(whole, whole.relative_strength(n), n))
+        windows = _strengths(bars, n)
         low = -windows.highest("-low", n)
         return _mean_of_few((strength - low) / (windows.highest("high", n) - low), smoothing)
 
@@ -76,7 +76,9 @@ def stochastic_rsi(smoothing: int) -> Callable[[IndicatorBars, int], Floats]:
     return formula
 
 
-def _range_of(bars: IndicatorBars, series: Floats, n: int) -> Stacked:
+@of_all_rows
+def _strengths(bars: IndicatorBars, n: int) -> Stacked:
+    series = bars.relative_strength(n)
     return bars.windows({"high": series, "-low": -series}, (n,))
 
 
@@ -151,23 +153,21 @@ def aroon_difference(bars: IndicatorBars, n: int) -> Floats:
     return aroon_up(bars, n) - aroon_down(bars, n)
 
 
-def know_sure_thing(bars: IndicatorBars, _: int) -> Floats:
+@of_all_rows
+def _growths(bars: IndicatorBars, _: int) -> Stacked:
+    growth = {n: bars.close / shifted(bars.close, n) - 1.0 for n in (10, 15, 20, 30)}
+    return bars.windows({"short": growth[10] + 2.0 * growth[15] + 3.0 * growth[20], "long": 4.0 * growth[30]}, (10, 15))
+
+
+def know_sure_thing(bars: IndicatorBars, n: int) -> Floats:
     """Growth over 10, 15, 20, 30 bars, smoothed over 10, 10, 10, 15 and weighted 1, 2, 3, 4 (Pring 1992)."""
-
-    def make(bars: IndicatorBars) -> Stacked:
-        growth = {n: bars.close / shifted(bars.close, n) - 1.0 for n in (10, 15, 20, 30)}
-        return bars.windows({"short": growth[10] + 2.0 * growth[15] + 3.0 * growth[20], "long": 4.0 * growth[30]}, (10, 15))
-
-    windows = bars.kept("sure", make)
+    windows = _growths(bars, n)
     return windows.mean("short", 10) + windows.mean("long", 15)
 
 
+@of_all_rows
 def fisher(bars: IndicatorBars, n: int) -> Floats:
     """Fisher transform of the median price's place in its range, smoothed by 0.67 and 0.5 (Ehlers 2002)."""
-    return bars.kept(f"fisher_{n}", lambda whole: _fisher(whole, n))
-
-
-def _fisher(bars: IndicatorBars, n: int) -> Floats:
     windows = Stacked({"high": bars.median, "-low": -bars.median})
     low = -windows.highest("-low", n)
     place = (bars.median - low) / (windows.highest("high", n) - low) - 0.5
@@ -183,12 +183,9 @@ def awesome(bars: IndicatorBars, n: int) -> Floats:
     return (bars.prices.mean("median", 5) - bars.prices.mean("median", n)) / bars.close
 
 
+@of_all_rows
 def streak(bars: IndicatorBars, _: int) -> Floats:
     """Closes in a row that rose (positive) or fell (negative); 0 after an unchanged one."""
-    return bars.kept("streak", _streak)
-
-
-def _streak(bars: IndicatorBars) -> Floats:
     sign = np.sign(bars.change)
     begins = ~(sign == shifted(sign, 1))
     start = np.maximum.accumulate(np.where(begins, bars.row, 0.0), axis=0)

@@ -82,14 +82,7 @@ def regimes(market: Floats) -> NDArray[np.str_]:
     array of str, shape (T,)
         Values of `Regime`.
     """
-    wild, above = volatility_regime(market), trend_regime(market)
-    known = np.isfinite(wild) & np.isfinite(above)
-    names = np.where(
-        wild > 0.5,
-        np.where(above > 0, Regime.WILD_RISING.value, Regime.WILD_FALLING.value),
-        np.where(above > 0, Regime.CALM_RISING.value, Regime.CALM_FALLING.value),
-    )
-    return np.where(known, names, Regime.UNKNOWN.value)
+    return named(np.array([volatility_regime(market), trend_regime(market)]))
 
 
 def volatility_regime(market: Floats) -> Floats:
@@ -251,7 +244,7 @@ def known_before(session_returns: Floats) -> Floats:
 
 
 def named(known: Floats) -> NDArray[np.str_]:
-    """Regime of each column of what `known_before` returns."""
+    """Regime of each column by P(wild) and the sign of the trend, as of what `known_before` returns; UNKNOWN where one is not known."""
     rising = known[1] > 0.0
     names = np.where(
         known[0] > 0.5,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from signals.indicators.columns import IndicatorBars
+from signals.indicators.columns import IndicatorBars, of_all_rows
 from signals.market.bars import Floats
 
 OPENING_MINUTES = 15
@@ -33,41 +33,32 @@ def _own(bars: IndicatorBars, values: Floats) -> Floats:
     return np.where(bars.row >= bars.warm_up, values, np.nan)
 
 
-def _first_open(bars: IndicatorBars) -> Floats:
+@of_all_rows
+def _first_open(bars: IndicatorBars, _: int) -> Floats:
     """Open of the session's first traded bar, at the rows from there on."""
-    return bars.kept("first_open", _opened)
-
-
-def _opened(bars: IndicatorBars) -> Floats:
     known = (bars.row >= bars.warm_up) & np.isfinite(bars.open)
     first = known & (np.add.accumulate(known, axis=0) == 1)
     price = np.maximum.accumulate(np.where(first, bars.open, -np.inf), axis=0)
     return np.where(np.isfinite(price), price, np.nan)
 
 
-def session_return(bars: IndicatorBars, _: int) -> Floats:
+def session_return(bars: IndicatorBars, n: int) -> Floats:
     """Log return since the session's first open."""
-    return bars.log_close - np.log(_first_open(bars))
+    return bars.log_close - np.log(_first_open(bars, n))
 
 
-def overnight_gap(bars: IndicatorBars, _: int) -> Floats:
+@of_all_rows
+def overnight_gap(bars: IndicatorBars, n: int) -> Floats:
     """Log return from the last close before the session to its first open."""
-    return bars.kept("overnight_gap", _overnight_gap)
-
-
-def _overnight_gap(bars: IndicatorBars) -> Floats:
     before = bars.close[: bars.warm_up]
     last = np.where(np.isfinite(before), bars.row[: bars.warm_up], -1.0).max(axis=0, initial=-1.0).astype(np.intp)
     price = np.where(last >= 0, bars.close[last, np.arange(bars.close.shape[1])], np.nan)
-    return np.log(_first_open(bars) / price) + 0.0 * bars.close
+    return np.log(_first_open(bars, n) / price) + 0.0 * bars.close
 
 
+@of_all_rows
 def opening_range(bars: IndicatorBars, _: int) -> Floats:
     """Close in the range of the session's first 15 minutes, 0 at its low; NaN until they are over."""
-    return bars.kept("opening_range", _opening_range)
-
-
-def _opening_range(bars: IndicatorBars) -> Floats:
     inside = (bars.ends > 0) & (bars.ends <= OPENING_MINUTES) & (bars.row >= bars.warm_up)
     high = np.maximum.accumulate(np.where(inside & np.isfinite(bars.high), bars.high, -np.inf), axis=0)
     low = np.minimum.accumulate(np.where(inside & np.isfinite(bars.low), bars.low, np.inf), axis=0)
@@ -75,29 +66,26 @@ def _opening_range(bars: IndicatorBars) -> Floats:
     return np.where((bars.ends >= OPENING_MINUTES) & (bars.left >= 0), _own(bars, place), np.nan)
 
 
-def _elapsed(bars: IndicatorBars) -> Floats:
+@of_all_rows
+def _elapsed(bars: IndicatorBars, _: int) -> Floats:
     """Share of the session that is over."""
-
-    def make(bars: IndicatorBars) -> Floats:
-        total = np.where(bars.left >= 0, bars.ends + bars.left, 0)
-        return np.where(total > 0, bars.ends / np.maximum(total, 1), np.nan)
-
-    return bars.kept("elapsed", make)
+    total = np.where(bars.left >= 0, bars.ends + bars.left, 0)
+    return np.where(total > 0, bars.ends / np.maximum(total, 1), np.nan)
 
 
-def time_left(bars: IndicatorBars, _: int) -> Floats:
+def time_left(bars: IndicatorBars, n: int) -> Floats:
     """Share of the session that is left."""
-    return 1.0 - _elapsed(bars)
+    return 1.0 - _elapsed(bars, n)
 
 
-def clock_sine(bars: IndicatorBars, _: int) -> Floats:
+def clock_sine(bars: IndicatorBars, n: int) -> Floats:
     """Sine of the session as one turn."""
-    return np.sin(2.0 * np.pi * _elapsed(bars))
+    return np.sin(2.0 * np.pi * _elapsed(bars, n))
 
 
-def clock_cosine(bars: IndicatorBars, _: int) -> Floats:
+def clock_cosine(bars: IndicatorBars, n: int) -> Floats:
     """Cosine of the session as one turn."""
-    return np.cos(2.0 * np.pi * _elapsed(bars))
+    return np.cos(2.0 * np.pi * _elapsed(bars, n))
 
 
 def weekday(bars: IndicatorBars, _: int) -> Floats:

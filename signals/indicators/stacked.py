@@ -54,14 +54,6 @@ class MergePlan:
     first: NDArray[np.int64]
     rest: tuple[tuple[NDArray[np.int64], Step], ...]
 
-    def weights(self, step: Step) -> tuple[Floats, Floats]:
-        """(n_b / n, n_a n_b / n) of the merge `step`, of the shape of what is merged or of none: numpy is quickest so."""
-        return _plan_weights(step, self.widths.shape[1:])
-
-    def four_weights(self, step: Step) -> tuple[Floats, ...]:
-        """What the merge of four moments makes of the first."""
-        return _plan_four_weights(step, self.widths.shape[1:])
-
 
 @lru_cache(maxsize=256)
 def plan_of(rows: int, widths: tuple[int, ...], wide: int) -> MergePlan:
@@ -85,6 +77,7 @@ def plan_of(rows: int, widths: tuple[int, ...], wide: int) -> MergePlan:
 
 @lru_cache(maxsize=1024)
 def _plan_weights(step: Step, shape: tuple[int, int]) -> tuple[Floats, Floats]:
+    """(n_b / n, n_a n_b / n) of the merge `step`, of the shape of what is merged or of none: numpy is quickest so."""
     if len(step) == 2:
         newer, older = np.asarray(float(step[0])), np.asarray(float(step[1]))
     else:
@@ -141,15 +134,13 @@ class WholeObservations(Observations):
 
     def weights(self, step: Step) -> tuple[Floats, Floats]:
         """(n_b / n, n_a n_b / n) of the merge `step`."""
-        return self.plan.weights(step)
+        return _plan_weights(step, self.plan.widths.shape[1:])
 
     def fold(self, leaf: Moments, merge: Merge[np.float64], *_: Base) -> LastRows:
         """Windows of all widths."""
         return LastRows(leaf, merge, self.plan)
 
-    def weighted(self, leaf: Moments, merge: Merge[np.float64], *_: Base) -> LastRows:
-        """Windows of all widths."""
-        return LastRows(leaf, merge, self.plan)
+    weighted = fold
 
 
 Widths: TypeAlias = int | tuple[int, ...]
@@ -376,18 +367,6 @@ class Stacked:
         return mean, second, third, fourth
 
 
-def _sums(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float64]:
-    return observed.sums(x)
-
-
-def _most(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float64]:
-    return observed.extremes(x, largest=True)
-
-
-def _moments(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float64]:
-    return observed.moments(x)
-
-
 def _joint(observed: Observations, x: Floats, y: Floats | None) -> Fold[np.float64]:
     assert y is not None  # a stack of pairs
     return observed.joint_moments(x, y)
@@ -401,7 +380,7 @@ def _joint_finished(s: State[np.float64], count: Floats) -> State[np.float64]:
 def _four(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float64]:
     def merge(step: Step, older: Moments, newer: Moments, out: Moments) -> None:
         q, harmonic = observed.weights(step)
-        of_four = four_weights(q) if plan is None else plan.four_weights(step)
+        of_four = four_weights(q) if plan is None else _plan_four_weights(step, plan.widths.shape[1:])
         _merge_four(older, newer, out, (q, *of_four), harmonic)
 
     plan = observed.plan if isinstance(observed, WholeObservations) else None
@@ -413,9 +392,9 @@ def _four(observed: Observations, x: Floats, _: Floats | None) -> Fold[np.float6
 Make: TypeAlias = Callable[[Observations, Floats, Floats | None], Fold[np.float64]]
 Finish: TypeAlias = Callable[[State[np.float64], Floats], State[np.float64]]
 KINDS: Mapping[str, tuple[Make, Finish]] = {
-    "sum": (_sums, lambda s, count: (s[0] / count,)),
-    "most": (_most, lambda s, count: (s[0] + 0.0 * count,)),
-    "moments": (_moments, lambda s, count: (s[0] + 0.0 * count, s[1] / count)),
+    "sum": (lambda observed, x, _: observed.sums(x), lambda s, count: (s[0] / count,)),
+    "most": (lambda observed, x, _: observed.extremes(x, largest=True), lambda s, count: (s[0] + 0.0 * count,)),
+    "moments": (lambda observed, x, _: observed.moments(x), lambda s, count: (s[0] + 0.0 * count, s[1] / count)),
     "joint": (_joint, _joint_finished),
     "four": (_four, lambda s, count: (s[0] + 0.0 * count, s[1] / count, s[2] / count, s[3] / count)),
 }

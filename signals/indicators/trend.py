@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from signals.indicators.columns import IndicatorBars
+from signals.indicators.columns import IndicatorBars, of_all_rows
 from signals.indicators.recurrence import filtered, lagged, recurrence, shifted
 from signals.indicators.stacked import Stacked, Widths, mapped, size_of, together
 from signals.market.bars import Floats
@@ -77,7 +77,7 @@ def chandelier_short(bars: IndicatorBars, n: int) -> Floats:
 
 
 def middle_gap(bars: IndicatorBars, n: int) -> Floats:
-    """Close against the middle of n bars' range: Ichimoku's tenkan (9) and kijun (26), not moved forward."""
+    """Close against the middle of the highest high and the lowest low of n bars; of 9 and 26 Ichimoku's tenkan and kijun, not moved."""
     high, low = bars.middle(n)
     return bars.close / ((high + low) / 2.0) - 1.0
 
@@ -134,12 +134,9 @@ def trima_gap(bars: IndicatorBars, n: int) -> Floats:
     return bars.close / inner.mean("mean", n // 2 + 1) - 1.0
 
 
+@of_all_rows
 def kama_gap(bars: IndicatorBars, n: int) -> Floats:
     """Close against Kaufman's adaptive average: n bars' efficiency moves it between lengths of 2 and 30 (Kaufman 1995)."""
-    return bars.kept(f"kama_{n}", lambda whole: _kama_gap(whole, n))
-
-
-def _kama_gap(bars: IndicatorBars, n: int) -> Floats:
     net = bars.close - shifted(bars.close, n)
     path = Stacked({"path": np.abs(bars.change)}).mean("path", n) * n
     efficiency = np.where((path <= net) | (path == 0.0), 1.0 + 0.0 * net, np.abs(net / path))
@@ -164,12 +161,6 @@ def hull_gap(bars: IndicatorBars, n: int) -> Floats:
 def zero_lag_gap(bars: IndicatorBars, _: int) -> Floats:
     """Close against the exponential average of 20 of 2 close(t) - close(t - 9) (Ehlers and Way 2010)."""
     return bars.close / bars.averages["zero_lag"] - 1.0
-
-
-def midprice_gap(bars: IndicatorBars, n: int) -> Floats:
-    """Close against the middle of the highest high and the lowest low."""
-    high, low = bars.middle(n)
-    return bars.close / ((high + low) / 2.0) - 1.0
 
 
 @together

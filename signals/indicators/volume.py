@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from signals.indicators.columns import IndicatorBars
+from signals.indicators.columns import IndicatorBars, of_all_rows
 from signals.indicators.dependence import correlation
 from signals.indicators.recurrence import filtered, lagged, shifted
 from signals.indicators.stacked import Stacked, Widths, together
@@ -30,14 +30,15 @@ def balance_slope(bars: IndicatorBars, n: int) -> Floats:
     return (filtered(np.where(np.isfinite(signed), signed, 0.0), _slope_weights(n)) + known) / bars.paces.mean("volume", 20)
 
 
-def accumulation(bars: IndicatorBars, _: int) -> Floats:
+@of_all_rows
+def _apart(bars: IndicatorBars, _: int) -> Floats:
+    seen = np.add.accumulate(np.isfinite(bars.money_flow), axis=0) >= 10
+    return np.where(seen, bars.averages["flow_10"] - bars.averages["flow_3"], np.nan)
+
+
+def accumulation(bars: IndicatorBars, n: int) -> Floats:
     """Accumulation line's exponential average of 3 less that of 10, over the mean volume of 20 (Chaikin)."""
-
-    def apart(bars: IndicatorBars) -> Floats:
-        seen = np.add.accumulate(np.isfinite(bars.money_flow), axis=0) >= 10
-        return np.where(seen, bars.averages["flow_10"] - bars.averages["flow_3"], np.nan)
-
-    return bars.kept("accumulation", apart) / bars.paces.mean("volume", 20)
+    return _apart(bars, n) / bars.paces.mean("volume", 20)
 
 
 @together
@@ -59,12 +60,9 @@ def vwap_gap(bars: IndicatorBars, n: Widths) -> Floats:
     return bars.close * bars.paces.mean("volume", n) / bars.flows.mean("typical_volume", n) - 1.0
 
 
+@of_all_rows
 def session_vwap_gap(bars: IndicatorBars, _: int) -> Floats:
     """Close against the session's volume-weighted typical price up to the bar."""
-    return bars.kept("session_vwap_gap", _session_vwap_gap)
-
-
-def _session_vwap_gap(bars: IndicatorBars) -> Floats:
     worth, volume = bars.typical * bars.volume, bars.volume
     known = np.isfinite(worth) & (bars.row >= bars.warm_up)
     paid = np.add.accumulate(np.where(known, worth, 0.0), axis=0)
@@ -150,43 +148,41 @@ def untraded(bars: IndicatorBars, n: int) -> Floats:
     return bars.flows.mean("untraded", n)
 
 
-def _quotes(bars: IndicatorBars) -> list[Floats]:
+@of_all_rows
+def _quotes(bars: IndicatorBars, _: int) -> list[Floats]:
     """Bid, ask, bid size and ask size; missing where there are none, or where they cross."""
-
-    def make(bars: IndicatorBars) -> list[Floats]:
-        nothing = bars.nothing
-        bid, ask, bid_size, ask_size = (bars.quotes.get(name, nothing) for name in QUOTES)
-        crossed = ~(ask >= bid)
-        return [np.where(crossed, np.nan, bid), np.where(crossed, np.nan, ask), bid_size, ask_size]
-
-    return bars.kept("quotes", make)
+    nothing = bars.nothing
+    bid, ask, bid_size, ask_size = (bars.quotes.get(name, nothing) for name in QUOTES)
+    crossed = ~(ask >= bid)
+    return [np.where(crossed, np.nan, bid), np.where(crossed, np.nan, ask), bid_size, ask_size]
 
 
 def quoted_spread(bars: IndicatorBars, _: int) -> Floats:
     """Ask less bid over their middle; missing where they cross."""
-    bid, ask, *_sizes = _quotes(bars)
+    bid, ask, *_sizes = _quotes(bars, 1)
     return 2.0 * (ask - bid) / (ask + bid)
 
 
 def book_imbalance(bars: IndicatorBars, _: int) -> Floats:
     """Bid size less ask size over their sum."""
-    bid, _ask, bid_size, ask_size = _quotes(bars)
+    bid, _ask, bid_size, ask_size = _quotes(bars, 1)
     return (bid_size - ask_size) / (bid_size + ask_size) + 0.0 * bid
 
 
 def order_flow(bars: IndicatorBars, n: int) -> Floats:
     """Order flow imbalance of n bars over their mean size at both sides (Cont, Kukanov and Stoikov 2014, eq. 4)."""
-    windows = bars.kept(f"order_flow_{n}", lambda whole: whole.windows(_flow(whole), (n,)))
+    windows = _flow(bars, n)
     return windows.mean("flow", n) / windows.mean("size", n)
 
 
-def _flow(bars: IndicatorBars) -> dict[str, Floats]:
-    bid, ask, bid_size, ask_size = _quotes(bars)
+@of_all_rows
+def _flow(bars: IndicatorBars, n: int) -> Stacked:
+    bid, ask, bid_size, ask_size = _quotes(bars, 1)
     bid_before, ask_before = shifted(bid, 1), shifted(ask, 1)
     known = np.isfinite(bid) & np.isfinite(bid_before)
     joined = np.where(bid >= bid_before, bid_size, 0.0) - np.where(bid <= bid_before, shifted(bid_size, 1), 0.0)
     offered = np.where(ask <= ask_before, ask_size, 0.0) - np.where(ask >= ask_before, shifted(ask_size, 1), 0.0)
-    return {"flow": np.where(known, joined - offered, np.nan), "size": bid_size + ask_size}
+    return bars.windows({"flow": np.where(known, joined - offered, np.nan), "size": bid_size + ask_size}, (n,))
 
 
 def microprice_gap(bars: IndicatorBars, _: int) -> Floats:

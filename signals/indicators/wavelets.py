@@ -9,7 +9,7 @@ from math import sqrt
 
 import numpy as np
 
-from signals.indicators.columns import IndicatorBars
+from signals.indicators.columns import IndicatorBars, of_all_rows
 from signals.indicators.recurrence import filtered
 from signals.indicators.stacked import Stacked, Widths, together
 from signals.market.bars import Floats
@@ -49,14 +49,10 @@ def _shared(bars: IndicatorBars, wavelet: str) -> Floats:
     return bars.kept(wavelet, lambda whole: details(whole.returns, wavelet))
 
 
-def _energies(bars: IndicatorBars) -> Stacked:
-    def make(bars: IndicatorBars) -> Stacked:
-        squares = {name: _shared(bars, name) ** 2 for name in SCALING}
-        return bars.windows(
-            {f"{name}_{level}": w for name, parts in squares.items() for level, w in enumerate(parts, start=1)}, (ENERGY_BARS,)
-        )
-
-    return bars.kept("energies", make)
+@of_all_rows
+def _energies(bars: IndicatorBars, width: int) -> Stacked:
+    squares = {name: _shared(bars, name) ** 2 for name in SCALING}
+    return bars.windows({f"{name}_{level}": w for name, parts in squares.items() for level, w in enumerate(parts, start=1)}, (width,))
 
 
 def _detail(wavelet: str) -> together:
@@ -70,7 +66,7 @@ def _detail(wavelet: str) -> together:
 
 def _energy(wavelet: str) -> together:
     def formula(bars: IndicatorBars, level: Widths) -> Floats:
-        energies = _energies(bars)
+        energies = _energies(bars, ENERGY_BARS)
         if isinstance(level, int):
             own = energies.mean(f"{wavelet}_{level}", ENERGY_BARS)
         else:

@@ -176,7 +176,6 @@ KINDS = {
     "signals/market",
     "trainer/commands",
     "trainer/learners",
-    "trainer/learners/networks/families",
     "trainer/backtest",
     "trainer/curation",
     "trainer/curation/vendors",

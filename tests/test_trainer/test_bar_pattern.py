@@ -282,7 +282,7 @@ def test_a_net_that_was_taught_the_natural_mix_is_mapped_from_it() -> None:
 @pytest.mark.deep
 def test_pictures_are_moved_by_whole_levels_and_mixed_with_their_partners() -> None:
     torch = pytest.importorskip("torch", reason="torch is installed by `make test-deep`")
-    from trainer.learners.networks.families.bar_cnn import BarCnn
+    from trainer.learners.networks.families.pictures import BarCnn
     from trainer.learners.networks.parameters import BarCnnConfig
 
     shown, noise = torch.rand((40, 3, 8, 8), generator=torch.Generator().manual_seed(1)), torch.Generator().manual_seed(2)

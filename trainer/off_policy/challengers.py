@@ -32,8 +32,8 @@ from portfolio.policy.sizing import GRID, WHOLE, SizingPolicy
 from signals.market.bars import Floats
 from signals.models.heads import ClassesHead, VectorHead
 from trainer.learners.base import FitDevice, Matrix, Rows
-from trainer.learners.networks.families.mlp import Mlp
-from trainer.learners.networks.families.transformer import Transformer
+from trainer.learners.networks.families.attention import Transformer
+from trainer.learners.networks.families.perceptrons import Mlp
 from trainer.learners.networks.layers import Shape
 from trainer.learners.networks.loop import Lesson, Losses, Network, Training
 from trainer.learners.networks.parameters import AttentionConfig, MlpConfig

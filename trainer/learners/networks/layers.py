@@ -1,4 +1,4 @@
-"""Layers that families share: standardisation, dropout with a generator of its own, encoders, and the heads' outlets."""
+"""Layers that families share: standardisation, dropout with a generator of its own, linear maps, and the heads' outlets."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,7 +8,6 @@ import torch
 
 from signals.models.heads import ClassesHead, Head, MeanScaleHead, PatternHead, QuantilesHead, StudentTHead
 from trainer.learners.base import Matrix
-from trainer.learners.networks.parameters import AttentionConfig
 from trainer.learners.parameters import Scaling
 from trainer.learners.pictures import POLE_SCALE
 from trainer.learners.standardise import CLIP, SCALES
@@ -71,87 +70,6 @@ class PartedLinear(torch.nn.Module):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Map (B, parts, size) to (B, width)."""
         return (values.transpose(0, 1) @ self.weight.permute(1, 2, 0)).sum(dim=0) + self.bias
-
-
-def perceptron(inside: int, hidden: int, dropout: float) -> torch.nn.Sequential:
-    """Two hidden layers over all values of a sample."""
-    first, second = torch.nn.Linear(inside, hidden), torch.nn.Linear(hidden, hidden)
-    return torch.nn.Sequential(torch.nn.Flatten(), first, torch.nn.ReLU(), second, torch.nn.ReLU(), Dropout(dropout))
-
-
-class Recurrent(torch.nn.Module):
-    """Cells that carry a state through the window, dropout, and a linear map of the last state."""
-
-    def __init__(self, cells: torch.nn.RNNBase, width: int, dropout: float) -> None:
-        super().__init__()
-        self.cells = cells
-        self.dropout = Dropout(dropout)
-        self.last = torch.nn.Linear(cells.hidden_size, width)
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """Outputs (B, width) of windows (B, L, F)."""
-        states, _ = self.cells(z)
-        outputs: torch.Tensor = self.last(self.dropout(states[:, -1]))
-        return outputs
-
-
-class Encoder(torch.nn.Module):
-    """One layer of attention over `steps` tokens and a perceptron of each token, both normalised first and added."""
-
-    def __init__(self, steps: int, size: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.steps, self.size, self.heads = steps, size, heads
-        self.before, self.after = torch.nn.LayerNorm(size), torch.nn.LayerNorm(size)
-        self.project, self.join = torch.nn.Linear(size, 3 * size), torch.nn.Linear(size, size)
-        self.widen, self.narrow = torch.nn.Linear(size, 2 * size), torch.nn.Linear(2 * size, size)
-        self.dropout = Dropout(dropout)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Map tokens (B, steps, size) to as many."""
-        share = self.size // self.heads
-        parts = self.project(self.before(tokens)).reshape(-1, self.steps, 3, self.heads, share).permute(2, 0, 3, 1, 4)
-        weight = torch.softmax(parts[0] @ parts[1].transpose(2, 3) / math.sqrt(share), dim=-1)
-        mixed = (weight @ parts[2]).permute(0, 2, 1, 3).reshape(-1, self.steps, self.size)
-        tokens = tokens + self.dropout(self.join(mixed))
-        widened = torch.nn.functional.gelu(self.widen(self.after(tokens)))
-        return tokens + self.dropout(self.narrow(widened))
-
-
-class Attention(torch.nn.Module):
-    """Tokens made of `inside` values each, a learned place for each of `steps`, encoders over them; families read the tokens."""
-
-    def __init__(self, inside: int, steps: int, config: AttentionConfig) -> None:
-        super().__init__()
-        self.token = torch.nn.Linear(inside, config.size)
-        self.place = torch.nn.Parameter(torch.empty(steps, config.size))
-        self.encoders = torch.nn.Sequential(*(Encoder(steps, config.size, config.heads, config.dropout) for _ in range(config.layers)))
-        self.norm = torch.nn.LayerNorm(config.size)
-
-    def encoded(self, values: torch.Tensor) -> torch.Tensor:
-        """Map (B, steps, inside) to tokens (B, steps, size), not normalised yet."""
-        tokens: torch.Tensor = self.encoders(self.token(values) + self.place)
-        return tokens
-
-
-class MeanAndNewest(torch.nn.Module):
-    """Convolutions over time, dropout, and a linear map of their mean over time and of the newest session.
-
-    The published networks keep the mean only; the newest session is read too, which a forecast needs.
-    """
-
-    body = "blocks"  # by which a stored state names the convolutions
-
-    def __init__(self, blocks: Iterable[torch.nn.Module], channels: int, width: int, dropout: float) -> None:
-        super().__init__()
-        self.add_module(self.body, torch.nn.Sequential(*blocks))
-        self.dropout = Dropout(dropout)
-        self.last = torch.nn.Linear(2 * channels, width)
-
-    def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """Outputs (B, width) of windows (B, L, F)."""
-        steps = self.get_submodule(self.body)(z.transpose(1, 2))
-        outputs: torch.Tensor = self.last(self.dropout(torch.cat([steps.mean(dim=2), steps[:, :, -1]], dim=1)))
-        return outputs
 
 
 class Outlet(torch.nn.Module):

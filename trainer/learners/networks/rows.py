@@ -65,30 +65,30 @@ def _class_at(place: str) -> Body:
 def _built_in(
     name: str, body: str, config: type[NetworkConfig], views: frozenset[str] = WINDOWS, heads: frozenset[str] = HEADS
 ) -> LearnerRow:
-    return network(name, config, f"trainer.learners.networks.families.{name}:{body}", views, heads=heads)
+    return network(name, config, f"trainer.learners.networks.families.{body}", views, heads=heads)
 
 
 NETWORKS: Mapping[str, LearnerRow] = {
     row.name: row
     for row in (
-        _built_in("mlp", "Mlp", parameters.MlpConfig, TABLE),
-        _built_in("lstm", "Lstm", parameters.RecurrentConfig),
-        _built_in("gru", "Gru", parameters.RecurrentConfig),
-        _built_in("tcn", "Tcn", parameters.TcnConfig),
-        _built_in("transformer", "Transformer", parameters.AttentionConfig),
-        _built_in("patchtst", "PatchTst", parameters.PatchTstConfig),
-        _built_in("dlinear", "DLinear", parameters.DLinearConfig),
-        _built_in("nbeats", "NBeats", parameters.NBeatsConfig),
-        _built_in("itransformer", "ITransformer", parameters.AttentionConfig),
-        _built_in("tft", "Tft", parameters.AttentionConfig),
-        _built_in("resnet", "ResNet", parameters.ResNetConfig),
-        _built_in("nhits", "NHits", parameters.NHitsConfig),
-        _built_in("deepar", "DeepAr", parameters.RecurrentConfig),
-        _built_in("quantile_rnn", "QuantileRnn", parameters.RecurrentConfig),
-        _built_in("mamba", "Mamba", parameters.MambaConfig),
-        _built_in("inception", "InceptionTime", parameters.InceptionConfig),
-        _built_in("conv_attention", "ConvAttention", parameters.AttentionConfig),
-        _built_in("cnn", "Cnn", parameters.CnnConfig, IMAGE),
-        _built_in("bar_cnn", "BarCnn", parameters.BarCnnConfig, IMAGE | {"bar_image"}, HEADS | {"pattern"}),
+        _built_in("mlp", "perceptrons:Mlp", parameters.MlpConfig, TABLE),
+        _built_in("lstm", "recurrent:Lstm", parameters.RecurrentConfig),
+        _built_in("gru", "recurrent:Gru", parameters.RecurrentConfig),
+        _built_in("tcn", "convolutions:Tcn", parameters.TcnConfig),
+        _built_in("transformer", "attention:Transformer", parameters.AttentionConfig),
+        _built_in("patchtst", "attention:PatchTst", parameters.PatchTstConfig),
+        _built_in("dlinear", "perceptrons:DLinear", parameters.DLinearConfig),
+        _built_in("nbeats", "perceptrons:NBeats", parameters.NBeatsConfig),
+        _built_in("itransformer", "attention:ITransformer", parameters.AttentionConfig),
+        _built_in("tft", "attention:Tft", parameters.AttentionConfig),
+        _built_in("resnet", "convolutions:ResNet", parameters.ResNetConfig),
+        _built_in("nhits", "perceptrons:NHits", parameters.NHitsConfig),
+        _built_in("deepar", "recurrent:DeepAr", parameters.RecurrentConfig),
+        _built_in("quantile_rnn", "recurrent:QuantileRnn", parameters.RecurrentConfig),
+        _built_in("mamba", "mamba:Mamba", parameters.MambaConfig),
+        _built_in("inception", "convolutions:InceptionTime", parameters.InceptionConfig),
+        _built_in("conv_attention", "attention:ConvAttention", parameters.AttentionConfig),
+        _built_in("cnn", "pictures:Cnn", parameters.CnnConfig, IMAGE),
+        _built_in("bar_cnn", "pictures:BarCnn", parameters.BarCnnConfig, IMAGE | {"bar_image"}, HEADS | {"pattern"}),
     )
 }

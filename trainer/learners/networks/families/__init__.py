@@ -1,1 +1,1 @@
-"""Families of networks: a module each, from samples (B, *shape) to outputs (B, width). They do not know one another."""
+"""Families of networks, a class each from samples (B, *shape) to outputs (B, width). Modules of them do not know one another."""
