@@ -1,6 +1,6 @@
 """The expected life of a bundle: predicted ranges of its figures by sessions lived, and the expected mean IC.
 
-A bundle carries it inside its evidence (`expectation`), which is signed with the rest; `trainer.tasks.rank_return.evidence`
+A bundle carries it inside its evidence (`expectation`), which is signed with the rest; `trainer.tasks.rank_return`
 makes it. Beside it lies what the policy's own book earned on the same scores (`policy_book`, made by
 `trainer.backtest.policy_book`), by which a device sizes.
 """
@@ -46,7 +46,7 @@ class Fans(Document):
 
 
 class Expectation(Document):
-    """The whole promise; see `trainer.tasks.rank_return.evidence` for how it is drawn."""
+    """The whole promise; see `trainer.tasks.rank_return` for how it is drawn."""
 
     format: Literal["trademl-expectation/1"] = "trademl-expectation/1"
     sessions: int = Field(ge=1)

@@ -194,7 +194,7 @@ def trained(place: Path, kind: str, seed: int) -> tuple[Path, Path]:
         second=second,
     )
     # The report's pictures judge nothing, and a promotion measures the book anew: a third of the time.
-    task = "trainer.tasks.rank_return.task"
+    task = "trainer.tasks.rank_return"
     with patch(f"{task}.report_files", lambda subject: {}), patch(f"{task}.policy_book", lambda *of: UNSIZED):
         train(RECIPES[SLEEVE], RECIPE, request, lambda name: None)
     return data, request.run

@@ -180,6 +180,7 @@ KINDS = {
     "trainer/curation",
     "trainer/curation/vendors",
     "trainer/promotion/bars",
+    "trainer/tasks",
     "execution/exchange/core",
 }
 

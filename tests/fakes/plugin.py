@@ -43,7 +43,7 @@ from typing import Literal
 
 from trainer.labels.horizon import horizon_labels
 from trainer.recipes.base import LabelConfig, RecipeConfig
-from trainer.tasks.rank_return.task import RankReturn
+from trainer.tasks.rank_return import RankReturn
 
 
 class CalmLabel(LabelConfig):

@@ -41,8 +41,8 @@ from trainer.backtest.engine import Backtest, BacktestPolicy, Course, opened
 from trainer.backtest.scored import Origin
 from trainer.backtest.traded import of_sleeves
 from trainer.curation.store import FolderObjectStore
+from trainer.publishing.signed.documents import publish_stack
 from trainer.publishing.signed.sizing import publish_sizing
-from trainer.publishing.signed.stack import publish_stack
 from trainer.runs import looks
 
 BOTH = {"equities_xs": 0.6, "reversal": 0.4}

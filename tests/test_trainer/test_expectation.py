@@ -9,7 +9,7 @@ from signals.market.bars import Opens
 from signals.monitoring.expectation import read_expectation
 from signals.text.documents import to_json
 from tests.fakes.bars import all_filled
-from trainer.tasks.rank_return.evidence import AFTER, LEVELS, MIN_SESSIONS, expectation, fans
+from trainer.tasks.rank_return import AFTER, LEVELS, MIN_SESSIONS, expectation, fans
 from trainer.validation.ic import persistent_mean
 
 NAMES, SESSIONS = 60, 500

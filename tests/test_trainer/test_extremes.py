@@ -25,7 +25,7 @@ from tests.fakes.curated import curate
 from trainer.backtest.archive import Archive, open_archive, universe
 from trainer.backtest.document import BacktestFigures, BacktestProvenance, annual_sharpe, worth
 from trainer.backtest.engine import BacktestPolicy, Course
-from trainer.backtest.run import TableContext, certainty, nav_table, origins, warnings_of
+from trainer.backtest.run import certainty, nav_table, origins, warnings_of
 from trainer.backtest.scored import Origin
 from trainer.backtest.subject import BookSettings, named, trade
 from trainer.backtest.summary import summary
@@ -211,7 +211,7 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
     )
     figures = replace(figures, warnings=warnings_of(figures))
     assert from_json(BacktestFigures, strict_json.loads(canonical_json(figures), decimals=float)) == figures, "backtest.json"
-    nav = nav_table(course, TableContext(archive, evenings, universe(archive)))
+    nav = nav_table(course, evenings, universe(archive))
     page = report_files(figures, nav)["report.md"].decode()
     assert page.splitlines()[0] == "# RUINED: Backtest of planted"
     assert f"RUINED: on {JUMPS_ON} nothing was left of the book" in page and "It ends there" in page

@@ -16,7 +16,7 @@ from trainer.learners.lgbm import LightGbm
 from trainer.learners.linear import Ridge
 from trainer.learners.parameters import LightGbmConfig, RidgeConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
-from trainer.tasks.rank_return.evidence import LEAK_IC, warnings
+from trainer.tasks.rank_return import LEAK_IC, warnings
 from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.proof import figures, prove
 from trainer.validation.splits.cpcv import leaks, splits

@@ -23,7 +23,7 @@ from signals.scoring.signed import PLACE, STACK_DOCUMENT, STACK_KIND
 from tests.fakes import bundles
 from trainer.curation.store import FolderObjectStore
 from trainer.publishing import keys as key_files
-from trainer.publishing.signed.stack import publish_stack
+from trainer.publishing.signed.documents import publish_stack
 from trainer.runs import looks
 
 CALENDAR = bundles.weekdays()

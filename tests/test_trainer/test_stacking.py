@@ -34,7 +34,7 @@ from trainer.curation.store import FolderObjectStore
 from trainer.labels.horizon import horizon_labels
 from trainer.learners.parameters import LightGbmConfig
 from trainer.publishing.keys import create_keys
-from trainer.publishing.signed.stack import publish_stack
+from trainer.publishing.signed.documents import publish_stack
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.runs import looks
 from trainer.runs.evidence import Evidence, WalkForward

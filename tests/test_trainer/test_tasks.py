@@ -40,8 +40,8 @@ from trainer.runs.artefacts import form_of
 from trainer.samples.samples import samples
 from trainer.tasks import TASKS
 from trainer.tasks.recipes import RECIPES, config_of, recipe_named, require_agreement, task_of
-from trainer.tasks.series_return.task import SERIES_RETURN, timing
-from trainer.tasks.triple_barrier.task import CLASSES, TRIPLE_BARRIER, BarrierRecipe
+from trainer.tasks.series_return import SERIES_RETURN, timing
+from trainer.tasks.triple_barrier import CLASSES, TRIPLE_BARRIER, BarrierRecipe
 from trainer.validation.probabilities import class_figures
 
 SMALL = """

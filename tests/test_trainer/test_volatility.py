@@ -34,8 +34,16 @@ from trainer.runs.artefacts import form_of
 from trainer.samples.samples import samples
 from trainer.tasks.recipes import RECIPES, config_of
 from trainer.tasks.volatility.config import VolatilityLabel, VolatilityRecipe
-from trainer.tasks.volatility.figures import DrawdownFigures, calibration_curve, volatility_figures
-from trainer.tasks.volatility.proof import Forecasting, VolatilityProof, ewma_volatility, prove_drawdown, prove_volatility
+from trainer.tasks.volatility.proof import (
+    DrawdownFigures,
+    Forecasting,
+    VolatilityProof,
+    calibration_curve,
+    ewma_volatility,
+    prove_drawdown,
+    prove_volatility,
+    volatility_figures,
+)
 from trainer.tasks.volatility.task import warnings
 from trainer.training.train import TrainingRequest, steps, train
 from trainer.validation.forecasts import advantage, coverage, mean_loss, pinball, qlike

@@ -16,7 +16,7 @@ from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
 from trainer.samples.samples import Samples, samples, seal_holdout
-from trainer.tasks.rank_return.evidence import FOLD_DEPENDENCE, LEAK_IC, warnings
+from trainer.tasks.rank_return import FOLD_DEPENDENCE, LEAK_IC, warnings
 from trainer.validation.ic import overlapping_mean, rank_ic
 from trainer.validation.proof import figures, prove
 from trainer.validation.splits.oof import cross_validate, folds, walk_forward

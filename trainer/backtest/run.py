@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +55,6 @@ MONEY, SHARES = pa.decimal128(24, 6), pa.decimal128(24, 9)
 STEP = Decimal("0.000001")
 COST_COLUMNS = ("auction_slippage", "spread", "impact", "sec_fee", "taf_fee", "borrow")
 ZERO = Decimal(0)
-
-
-@dataclass(frozen=True)
-class TableContext:
-    """What the sessions of a course are told with."""
-
-    archive: Archive
-    scored: Evenings
-    benchmark: Benchmark
 
 
 def orders_table(course: Course) -> pa.Table:
@@ -105,14 +96,14 @@ def fills_table(course: Course) -> pa.Table:
     )
 
 
-def nav_table(course: Course, context: TableContext) -> pa.Table:
+def nav_table(course: Course, scored: Evenings, benchmark: Benchmark) -> pa.Table:
     """One row a session: values in USD at the close, costs not positive, the benchmark from the same start."""
-    days, calendar = course.days, context.archive.manifest.calendar
+    days, archive = course.days, scored.archive
     costs = _costs(course)
     chain = _chain(days, costs)
-    first = context.archive.whole.index(days[0].session)
+    first = archive.whole.index(days[0].session)
     here = slice(first, first + len(days))
-    level = float(course.start_equity) * np.cumprod(1.0 + np.nan_to_num(context.benchmark.returns[here]))
+    level = float(course.start_equity) * np.cumprod(1.0 + np.nan_to_num(benchmark.returns[here]))
     columns = {
         "session": pa.array([day.session for day in days], pa.date32()),
         "paper_equity": _money(day.equity for day in days),
@@ -124,8 +115,8 @@ def nav_table(course: Course, context: TableContext) -> pa.Table:
         "dividends": _money(day.costs.dividends for day in days),
         **{name: _money(costs[name]) for name in COST_COLUMNS},
         "benchmark": pa.array(level, pa.float64()),
-        "regime": pa.array(regimes_before(context.archive.index)[here].tolist(), pa.string()),
-        "scores": pa.array([context.scored.origin(calendar.previous(day.session)).value for day in days], pa.string()),
+        "regime": pa.array(regimes_before(archive.index)[here].tolist(), pa.string()),
+        "scores": pa.array([scored.origin(archive.manifest.calendar.previous(day.session)).value for day in days], pa.string()),
         "orders": pa.array([day.orders for day in days], pa.int32()),
         "skipped": pa.array([day.skipped for day in days], pa.string()),
     }
@@ -173,16 +164,8 @@ def _chain(days: Sequence[BacktestDay], costs: dict[str, list[Decimal]]) -> dict
     level = [day.equity for day in days]
     found = {}
     for name, step in steps.items():
-        level = [value + taken for value, taken in zip(level, _running(step), strict=True)]
+        level = [value + taken for value, taken in zip(level, accumulate(step), strict=True)]
         found[name] = level
-    return found
-
-
-def _running(values: Iterable[Decimal]) -> list[Decimal]:
-    total, found = ZERO, []
-    for value in values:
-        total += value
-        found.append(total)
     return found
 
 
@@ -267,7 +250,7 @@ def backtest(request: BacktestRequest, step: Progress = lambda day: None) -> Res
     risk = _risk(request, archive)
     volatility_on = risk.on if risk else lambda asof: {}
     course = trade(archive, policy, request.settings, list(days), evenings.on, step, volatility_on)
-    nav = nav_table(course, TableContext(archive, evenings, benchmark))
+    nav = nav_table(course, evenings, benchmark)
     trading = summary(course, archive, benchmark)
     figures = BacktestFigures(
         **vars(trading),

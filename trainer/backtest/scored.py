@@ -8,11 +8,13 @@ for them in so many words, and then every one of them is called in-sample.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -35,7 +37,7 @@ from signals.sleeves.patterns import PATTERNS
 from signals.sleeves.risk import RISK
 from signals.text.wording import clean, reason_of
 from trainer.backtest.archive import Archive
-from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, RunScores
+from trainer.backtest.subject import WALK_FORWARD, BacktestSubject, RunScores, file_of_run
 from trainer.curation.store import FolderObjectStore
 from trainer.runs.artefacts import shape_of
 
@@ -141,12 +143,7 @@ def scored(subject: BacktestSubject) -> Scored:
     stored = [(Origin.WALK_FORWARD, subject.scores(WALK_FORWARD))]
     if (subject.run / OPENED).is_file():
         stored.append((Origin.HOLDOUT, subject.scores(OPENED)))
-    try:
-        model = (subject.run / MODEL).read_bytes()
-    except OSError as error:
-        raise FixInput(
-            f"{MODEL} cannot be read: {reason_of(error)}", where=str(subject.run), fix="Name a run folder made by `trainer train`"
-        ) from None
+    model = file_of_run(subject.run / MODEL)
     until = date.fromisoformat(evidence.last_label_session)
     return Scored(subject.archive, shape, tuple(stored), model, until)
 
@@ -175,24 +172,15 @@ def tradable(found: Evenings, first: date, last: date, horizon: int) -> tuple[da
         )
     begin, end = is_scored.index(True), len(is_scored) - is_scored[::-1].index(True)
     days, is_scored = days[begin:end], is_scored[begin:end]
-    longest, gap = _longest_gap(is_scored)
-    if longest > horizon:
+    gaps = [[day for day, _ in run] for known, run in groupby(zip(days, is_scored, strict=True), key=itemgetter(1)) if not known]
+    longest = max(gaps, key=len, default=[])
+    if len(longest) > horizon:
         raise NotASession(
-            f"the model saw {days[gap]} to {days[gap + longest - 1]}: {longest} sessions have no unseen scores",
+            f"the model saw {longest[0]} to {longest[-1]}: {len(longest)} sessions have no unseen scores",
             where=found.where(),
             fix="Backtest the sessions before them, or those after them",
         )
     return tuple(days)
-
-
-def _longest_gap(is_scored: Sequence[bool]) -> tuple[int, int]:
-    """Length and first place of the longest run of False; (0, 0) without one."""
-    longest, place, run = 0, 0, 0
-    for i, known in enumerate(is_scored):
-        run = 0 if known else run + 1
-        if run > longest:
-            longest, place = run, i - run + 1
-    return longest, place
 
 
 KEYSET, ROOT = "keyset.json", "root.pub"

@@ -91,7 +91,7 @@ def run_scores(archive: Archive, sleeve: str, path: Path, trained: tuple[date, d
     FixInput
         The file cannot be read, or names what the dataset does not hold.
     """
-    content = _bytes(path)
+    content = file_of_run(path)
     try:
         table = read_parquet(content)
         session, symbol = days_of(table.column("session")), codes(table.column("symbol"))
@@ -118,7 +118,8 @@ def _plain(table: pa.Table, name: str) -> Floats:
     return floats(pc.cast(table.column(name), pa.float64()))
 
 
-def _bytes(path: Path) -> bytes:
+def file_of_run(path: Path) -> bytes:
+    """Read a file of a run folder; raise `FixInput` where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

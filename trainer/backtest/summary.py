@@ -39,22 +39,13 @@ def traded_days(course: Course) -> tuple[BacktestDay, ...]:
     return course.days[min(begun, max(0, len(course.days) - 2)) :]
 
 
-def net_returns(course: Course) -> Floats:
-    """Net return of each traded day, of the value with every cost; shape (T,)."""
-    return _returns(course, [day.real_equity for day in traded_days(course)])
-
-
-def paper_returns(course: Course) -> Floats:
-    """Return of each traded day as the paper account shows it; shape (T,)."""
-    return _returns(course, [day.equity for day in traded_days(course)])
-
-
 def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None) -> TradingFigures:
     """Return every figure.
 
     Without a benchmark the net returns are compared with the equal-weight universe.
     """
-    days, net = traded_days(course), net_returns(course)
+    days = traded_days(course)
+    net = _returns(course, [day.real_equity for day in days])
     sessions = tuple(day.session for day in days)
     first = archive.whole.index(sessions[0])
     benchmark = benchmark or universe(archive)
@@ -69,7 +60,7 @@ def summary(course: Course, archive: Archive, benchmark: Benchmark | None = None
         start_equity_usd=course.start_equity,
         end_equity_usd=days[-1].real_equity,
         net=worth(net),
-        paper=worth(paper_returns(course)),
+        paper=worth(_returns(course, [day.equity for day in days])),
         benchmark=benchmark.document(net, index),
         turnover=_turnover(days),
         exposure=_exposure(days),
@@ -99,6 +90,7 @@ def _period(net: Floats, index: Floats) -> PeriodFigures:
 
 
 def _returns(course: Course, values: list[Decimal]) -> Floats:
+    """Return of each traded day by the values at their closes; shape (T,)."""
     level = np.array([float(course.start_equity), *map(float, values)])
     found: Floats = level[1:] / level[:-1] - 1.0
     return found

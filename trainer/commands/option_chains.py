@@ -98,7 +98,7 @@ def report(
     Example: trainer options report --chains var/data/spxw/options --root SPXW --to var/reports/spxw
     """
     from trainer.reports.options import surface_report  # it brings matplotlib, which few commands need
-    from trainer.tasks.hedged_pnl.task import LEAST_SESSIONS, refusal  # tasks bring what learns
+    from trainer.tasks.hedged_pnl import LEAST_SESSIONS, refusal  # tasks bring what learns
 
     surfaces = [surface for surface in _surfaces(chains, root, as_json=as_json) if surface.smiles]
     wanted = [surface for surface in surfaces if day in (None, surface.chain.day)]
@@ -129,7 +129,7 @@ def backtest(
     Example: trainer options backtest --chains var/data/spxw/options --root SPXW --to var/reports/spxw-backtest
     """
     from trainer.reports.options import backtest_report, backtest_rows  # as above
-    from trainer.tasks.hedged_pnl.task import LEAST_SESSIONS, refusal
+    from trainer.tasks.hedged_pnl import LEAST_SESSIONS, refusal
 
     own = load_section(config, "options_backtest", OptionBacktestConfig)
     given = {name: word for name, word in (("template", template), ("side", side)) if word is not None}

@@ -167,7 +167,7 @@ def publish_stack(
     The stack's verdict must be the one that `trainer stack` recorded in the dataset's folder. A device counts its sleeves
     by them while they are valid; where they are refused, the weights of its settings hold.
     """
-    from trainer.publishing.signed.stack import publish_stack as published
+    from trainer.publishing.signed.documents import publish_stack as published
 
     with progress("publishing", as_json=as_json):
         made = published(stack, data, keys, dataset_store(to, endpoint, credentials), now())

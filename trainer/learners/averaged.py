@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from signals.market.bars import Floats
-from signals.models.heads import Head, ScoreHead
-from trainer.learners.base import FitDevice, HasHead, Learner, Matrix, Model, Rows
+from signals.models.heads import Head
+from trainer.learners.base import FitDevice, Learner, Matrix, Model, Reduced, Rows, head_of, outputs_of
 
 STRIDE = 100_003  # between the seeds of one average: those of two neighbouring `--seed` never meet
 
@@ -36,7 +36,7 @@ class Averaged:
 
 
 @dataclass(frozen=True)
-class AveragedModel:
+class AveragedModel(Reduced):
     """Fitted models whose mean is the score."""
 
     members: tuple[Model, ...]
@@ -49,17 +49,11 @@ class AveragedModel:
     @property
     def head(self) -> Head:
         """The members' head, one score where they have none of their own."""
-        first = self.members[0]
-        return first.head if isinstance(first, HasHead) else ScoreHead()
-
-    def predict(self, features: Matrix) -> Floats:
-        """Mean of the members' scores, or what ranks of their mean outputs where they have several; float64, shape (n,)."""
-        return self.head.reduce(self.outputs(features))
+        return head_of(self.members[0])
 
     def outputs(self, features: Matrix) -> Floats:
         """Mean of the members' outputs, float64, shape (n, width)."""
-        given = [one.outputs(features) if isinstance(one, HasHead) else one.predict(features)[:, None] for one in self.members]
-        mean: Floats = np.mean(given, axis=0)
+        mean: Floats = np.mean([outputs_of(one, features) for one in self.members], axis=0)
         return mean
 
     def to_onnx(self) -> bytes:

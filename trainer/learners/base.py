@@ -200,6 +200,37 @@ class Capabilities:
     devices: frozenset[FitDevice] = frozenset({FitDevice.CPU})
 
 
+class Reduced:
+    """The scores of a model of several outputs: what its head makes of them."""
+
+    def predict(self: HasHead, features: Matrix) -> Floats:
+        """Scores, float64, shape (n,): the outputs reduced to what ranks."""
+        return self.head.reduce(self.outputs(features))
+
+
+def head_of(model: Model) -> Head:
+    """Head of a model, one score where it has none of its own."""
+    return model.head if isinstance(model, HasHead) else ScoreHead()
+
+
+def outputs_of(model: Model, features: Inputs) -> Floats:
+    """Outputs of a model, float64 (n, width), whether or not it has a head of its own."""
+    samples: Matrix = features  # type: ignore[assignment]  # each takes the view that it has
+    return model.outputs(samples) if isinstance(model, HasHead) else model.predict(samples)[:, None]
+
+
+@dataclass(frozen=True)
+class Around:
+    """Base of learners that fit another one."""
+
+    learner: Learner
+
+    @property
+    def device(self) -> FitDevice:
+        """Where it fits."""
+        return self.learner.device
+
+
 @dataclass(frozen=True)
 class GivenColumns:
     """What a model gives of each row, float64 (n, m), where one number does not judge it; it is neither exported nor published."""
@@ -212,15 +243,8 @@ class GivenColumns:
 
 
 @dataclass(frozen=True)
-class EachTarget:
+class EachTarget(Around):
     """A learner that fits a model to each column of the targets, float64 (n, m), whose scores are columns."""
-
-    learner: Learner
-
-    @property
-    def device(self) -> FitDevice:
-        """Where it fits."""
-        return self.learner.device
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
         """Fit on rows float32 (n, F)."""
@@ -229,15 +253,8 @@ class EachTarget:
 
 
 @dataclass(frozen=True)
-class EveryOutput:
+class EveryOutput(Around):
     """A learner whose model gives its outputs, not the score that they make."""
-
-    learner: Learner
-
-    @property
-    def device(self) -> FitDevice:
-        """Where it fits."""
-        return self.learner.device
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
         """Fit on rows float32 (n, F)."""
@@ -245,15 +262,8 @@ class EveryOutput:
 
 
 @dataclass(frozen=True)
-class Numbered:
+class Numbered(Around):
     """A learner of classes, to which the sides -1, 0 and 1 are their numbers, from the worst to the best."""
-
-    learner: Learner
-
-    @property
-    def device(self) -> FitDevice:
-        """Where it fits."""
-        return self.learner.device
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
         """Fit on rows float32 (n, F); targets are sides."""

@@ -10,11 +10,11 @@ import numpy as np
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from signals.models.heads import Head
-from trainer.learners.base import Matrix, check_columns, head_of_width
+from trainer.learners.base import Matrix, Reduced, check_columns, head_of_width
 
 
 @dataclass(frozen=True)
-class BoostedModel(ABC):
+class BoostedModel(Reduced, ABC):
     """Fitted trees, held as the text of the library that fitted them."""
 
     text: str
@@ -29,12 +29,8 @@ class BoostedModel(ABC):
         """One score, or one raw score a class."""
         return head_of_width(self._width())
 
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,): sums of leaves, log-odds where the objective is `extremes`, the expected class of classes."""
-        return self.head.reduce(self.outputs(features))
-
     def outputs(self, features: Matrix) -> Floats:
-        """Sums of leaves, float64, shape (n, width)."""
+        """Sums of leaves, float64, shape (n, width); log-odds where the objective is `extremes`."""
         check_columns(features, self.names)
         if len(features) == 0:
             return np.zeros((0, self.head.width))

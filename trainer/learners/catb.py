@@ -24,7 +24,7 @@ from signals.market.bars import Floats
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_rows, has_gpu_driver, on_cpu_alone
 from trainer.learners.boosted import BoostedModel
-from trainer.learners.objectives import directions, extremes, grades, group_means, group_sizes, newest_apart
+from trainer.learners.objectives import directions, group_means, learned, newest_apart
 from trainer.learners.parameters import CatBoostConfig, Objective
 from trainer.learners.trees import written
 
@@ -59,25 +59,13 @@ class CatBoost:
         self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, names: tuple[str, ...], rows: Rows
     ) -> catboost.Pool:
         """The chosen rows with what the objective makes of their targets."""
-        features, target, weight = features[rows], target[rows], weight[rows]
-        if self.classes:
-            return catboost.Pool(features, target.astype(np.int64), weight=weight, feature_names=list(names))
-        if self.config.objective is Objective.RANK:
-            groups = None if sessions is None else sessions[rows]
-            sizes = group_sizes(groups, len(target))
-            by_group = np.repeat(group_means(weight, sizes), sizes)
-            return catboost.Pool(
-                features,
-                grades(target, self.config.grades).astype(np.float64),
-                group_id=groups,
-                group_weight=by_group,
-                feature_names=list(names),
-            )
-        if self.config.objective is Objective.EXTREMES:
-            kept, is_top = extremes(target, self.config.share)
-            labels = is_top.astype(np.int64)  # ONNX knows no classes named by fractions
-            return catboost.Pool(features[kept], labels, weight=weight[kept], feature_names=list(names))
-        return catboost.Pool(features, target, weight=weight, feature_names=list(names))
+        rows, label, sizes = learned(self.config, self.classes, rows, target, sessions)
+        if sizes is not None and sessions is not None:
+            by_group = np.repeat(group_means(weight[rows], sizes), sizes)
+            return catboost.Pool(features[rows], label, group_id=sessions[rows], group_weight=by_group, feature_names=list(names))
+        if self.classes or self.config.objective is Objective.EXTREMES:
+            label = label.astype(np.int64)  # ONNX knows no classes named by fractions
+        return catboost.Pool(features[rows], label, weight=weight[rows], feature_names=list(names))
 
     def _train(self, pool: catboost.Pool, names: tuple[str, ...], trees: int, held: catboost.Pool | None) -> catboost.CatBoost:
         """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""

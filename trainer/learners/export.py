@@ -8,7 +8,7 @@ import numpy as np
 from signals.errors import InvariantBroken
 from signals.models.heads import parts_of
 from signals.models.inference import FEATURES, SCORE, GraphMember, infer
-from trainer.learners.base import HasHead, Inputs, Model
+from trainer.learners.base import HasHead, Inputs, Model, outputs_of
 
 TOLERANCE = 2e-5
 CHUNK_ROWS, CHUNK_VALUES = 131_072, 2**23
@@ -48,7 +48,7 @@ def export(model: Model, features: Inputs, *, tolerance: float = TOLERANCE) -> E
     size = min(CHUNK_ROWS, max(1, CHUNK_VALUES // prod(features.shape[1:])))
     for start in range(0, len(features), size):
         rows = features[start : start + size]
-        native = model.outputs(rows) if isinstance(model, HasHead) else model.predict(rows)[:, None]
+        native = outputs_of(model, rows)
         given = infer([GraphMember(content, widths)], {FEATURES: rows})
         difference = np.abs(native - np.concatenate([given[name] for name in widths], axis=1))
         with_nan += int(np.isnan(rows.reshape(len(rows), -1)).any(axis=1).sum())

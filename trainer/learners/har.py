@@ -16,26 +16,19 @@ import numpy as np
 
 from signals.errors import FixInput
 from signals.market.bars import Floats
-from trainer.learners.base import FitDevice, Learner, Matrix, Model, Rows
+from trainer.learners.base import Around, Matrix, Model, Rows
 
 TOLERANCE = 0.02  # of the log volatility
 
 
 @dataclass(frozen=True)
-class ExpectedVariance:
+class ExpectedVariance(Around):
     """A learner of log volatilities whose scores are restated to the expected variance.
 
     The learner is fitted twice: on the targets, which gives the residuals, and on the targets raised by the smearing
     term. Of a learner that moves with a constant added to its targets, as least squares and trees do, the second fit is the
     first one, raised, and exports like any other. That is asked of it: with the second fit's scores exp(2 e) has the mean 1.
     """
-
-    learner: Learner
-
-    @property
-    def device(self) -> FitDevice:
-        """Where it fits."""
-        return self.learner.device
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
         """Fit on rows float32 (n, F); targets are log volatilities.

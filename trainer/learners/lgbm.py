@@ -15,7 +15,7 @@ from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_rows, has_gpu_driver, on_cpu_alone
 from trainer.learners.bins import Bins
 from trainer.learners.boosted import BoostedModel
-from trainer.learners.objectives import directions, extremes, grades, group_sizes, newest_apart
+from trainer.learners.objectives import directions, learned, newest_apart
 from trainer.learners.parameters import BOOSTED_FIELDS, LightGbmConfig, Objective
 from trainer.learners.trees import read_trees, trees_to_onnx, with_float32_thresholds
 
@@ -86,7 +86,7 @@ class LightGbm:
         """Fit on all rows, of which `binned` makes datasets; where patience asks for it, after finding how long."""
 
         def data(rows: Rows) -> lightgbm.Dataset:
-            rows, label, group = self._learned(rows, target, sessions)
+            rows, label, group = learned(self.config, self.classes, rows, target, sessions)
             return binned(rows).set_label(label).set_weight(weight[rows]).set_group(group)
 
         trees = self.config.trees
@@ -97,19 +97,6 @@ class LightGbm:
         booster = self._train(data(np.arange(len(target))), parameters, trees, None)
         exact = lightgbm.Booster(model_str=_canonical(booster.model_to_string(num_iteration=-1)))
         return LightGbmModel(exact.model_to_string(num_iteration=-1), names, self.threads)
-
-    def _learned(self, rows: Rows, target: Floats, sessions: Rows | None) -> tuple[Rows, Floats, Rows | None]:
-        """What the objective makes of the chosen rows: those that it learns from, their labels, and its groups."""
-        target, group = target[rows], None
-        if self.classes:
-            return rows, target, None
-        if self.config.objective is Objective.RANK:
-            group = group_sizes(None if sessions is None else sessions[rows], len(rows))
-            target = grades(target, self.config.grades).astype(np.float64)
-        elif self.config.objective is Objective.EXTREMES:
-            kept, target = extremes(target, self.config.share)
-            rows = rows[kept]
-        return rows, target, group
 
     def _train(self, data: lightgbm.Dataset, parameters: dict[str, object], trees: int, held: lightgbm.Dataset | None) -> lightgbm.Booster:
         """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""

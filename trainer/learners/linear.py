@@ -18,7 +18,7 @@ from sklearn.linear_model import Ridge as RidgeRegression
 from signals.errors import FixInput, LearnerFailed
 from signals.market.bars import Floats
 from signals.models.heads import Head
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
+from trainer.learners.base import FitDevice, Matrix, Reduced, Rows, check_columns, check_rows, head_of_width, require_classes
 from trainer.learners.objectives import coefficients_of, extremes
 from trainer.learners.parameters import LogisticConfig, RidgeConfig
 from trainer.learners.standardise import SCALES, standardise_constants, standardise_nodes, standardised
@@ -73,7 +73,7 @@ class Logistic:
 
 
 @dataclass(frozen=True)
-class LinearModel:
+class LinearModel(Reduced):
     """Coefficients on standardised features, (F, width), and the standardisation; every number is a float32."""
 
     names: tuple[str, ...]
@@ -87,10 +87,6 @@ class LinearModel:
         """One score, or one raw score a class."""
         return head_of_width(len(self.intercept))
 
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,)."""
-        return self.head.reduce(self.outputs(features))
-
     def outputs(self, features: Matrix) -> Floats:
         """Sums of terms, float64, shape (n, width)."""
         check_columns(features, self.names)
@@ -99,7 +95,17 @@ class LinearModel:
 
     def to_onnx(self) -> bytes:
         """Seven operators: standardise, clip, impute, multiply, add."""
-        return _graph(self)
+        constants = {
+            **standardise_constants(self.mean, self.scale),
+            "coefficient": np.array(self.coefficient, dtype=np.float32),
+            "intercept": np.array(self.intercept, dtype=np.float32),
+        }
+        nodes = [
+            *standardise_nodes(),
+            helper.make_node("MatMul", ["clipped", "coefficient"], ["product"]),
+            helper.make_node("Add", ["product", "intercept"], ["score"]),
+        ]
+        return written(nodes, len(self.names), len(self.intercept), constants)
 
     def to_text(self) -> str:
         """Every number as JSON; of one output without lists of one number."""
@@ -159,17 +165,3 @@ def linear_model(names: tuple[str, ...], mean: Matrix, scale: Matrix, coefficien
         coefficient=tuple(map(tuple, coefficient.astype(np.float32).tolist())),
         intercept=tuple(intercept.astype(np.float32).tolist()),
     )
-
-
-def _graph(model: LinearModel) -> bytes:
-    constants = {
-        **standardise_constants(model.mean, model.scale),
-        "coefficient": np.array(model.coefficient, dtype=np.float32),
-        "intercept": np.array(model.intercept, dtype=np.float32),
-    }
-    nodes = [
-        *standardise_nodes(),
-        helper.make_node("MatMul", ["clipped", "coefficient"], ["product"]),
-        helper.make_node("Add", ["product", "intercept"], ["score"]),
-    ]
-    return written(nodes, len(model.names), len(model.intercept), constants)

@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 from signals.errors import BadConfig, InvariantBroken, TooLittleHistory
 from signals.market.bars import Floats
 from trainer.learners.base import Rows
-from trainer.learners.parameters import ApartConfig, BoostedConfig
+from trainer.learners.parameters import ApartConfig, BoostedConfig, Objective
 
 
 def grades(target: Floats, count: int) -> NDArray[np.int32]:
@@ -39,6 +39,18 @@ def extremes(target: Floats, share: float) -> tuple[Rows, Floats]:
     if not 0.0 < float(is_top.mean() if len(rows) else 0.0) < 1.0:
         raise InvariantBroken(f"{len(rows)} rows beyond the {share:.0%} shares do not hold both extremes")
     return rows, is_top
+
+
+def learned(config: BoostedConfig, classes: int, rows: Rows, target: Floats, sessions: Rows | None) -> tuple[Rows, Floats, Rows | None]:
+    """What the objective makes of the chosen rows: those that it learns from, their labels, and the sizes of the groups of `rank`."""
+    target = target[rows]
+    if not classes and config.objective is Objective.RANK:
+        sizes = group_sizes(None if sessions is None else sessions[rows], len(rows))
+        return rows, grades(target, config.grades).astype(np.float64), sizes
+    if not classes and config.objective is Objective.EXTREMES:
+        kept, target = extremes(target, config.share)
+        rows = rows[kept]
+    return rows, target, None
 
 
 def newest_apart(sessions: Rows | None, count: int, config: ApartConfig) -> tuple[Rows, Rows]:

@@ -217,12 +217,9 @@ def _replace_key(folder: Path, keyid: str, **changes: object) -> Keyset:
 
 
 def _change(folder: Path, keyset: Keyset, root: Ed25519PrivateKey, **changes: object) -> Keyset:
-    return _write_keyset(folder, keyset.model_copy(update={"version": keyset.version + 1, **changes}), root)
-
-
-def _write_keyset(folder: Path, keyset: Keyset, root: Ed25519PrivateKey) -> Keyset:
-    write_atomic(folder / KEYSET_NAME, _sealed(keyset, root))
-    return keyset
+    changed = keyset.model_copy(update={"version": keyset.version + 1, **changes})
+    write_atomic(folder / KEYSET_NAME, _sealed(changed, root))
+    return changed
 
 
 def _sealed(keyset: Keyset, root: Ed25519PrivateKey) -> bytes:

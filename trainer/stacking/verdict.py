@@ -14,7 +14,7 @@ from signals.market.bars import EXIT_SESSIONS, Floats, Opens
 from trainer.search.judgement import BLOCKS
 from trainer.search.trial_log import sharpe_of
 from trainer.stacking.members import Mask, Members, Trees, Weights
-from trainer.tasks.rank_return.evidence import FOLD_DEPENDENCE
+from trainer.tasks.rank_return import FOLD_DEPENDENCE
 from trainer.validation.calibration import fit_platt
 from trainer.validation.deciles import SESSIONS_PER_YEAR, book_returns
 from trainer.validation.ic import Mean, overlapping_mean, rank_ic

@@ -8,10 +8,10 @@ from trainer.tasks.event_arms import EVENT_ARMS
 from trainer.tasks.event_gate import EVENT_GATE
 from trainer.tasks.event_quantiles import EVENT_QUANTILES
 from trainer.tasks.event_score import EVENT_SCORE
-from trainer.tasks.hedged_pnl.task import HEDGED_PNL
-from trainer.tasks.rank_return.task import RANK_RETURN
-from trainer.tasks.series_return.task import SERIES_RETURN
-from trainer.tasks.triple_barrier.task import TRIPLE_BARRIER
+from trainer.tasks.hedged_pnl import HEDGED_PNL
+from trainer.tasks.rank_return import RANK_RETURN
+from trainer.tasks.series_return import SERIES_RETURN
+from trainer.tasks.triple_barrier import TRIPLE_BARRIER
 from trainer.tasks.volatility.task import VOLATILITY
 
 _OF_RETURNS = (RANK_RETURN, TRIPLE_BARRIER, SERIES_RETURN, HEDGED_PNL)

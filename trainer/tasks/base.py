@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from signals.errors import FixInput, InvariantBroken
 from signals.files import sha256_of
 from signals.market.actions import Action
-from signals.market.bars import Bars, Floats
+from signals.market.bars import Bars, Days, Floats
 from signals.models.heads import Head, ScoreHead
 from trainer.labels.horizon import MIN_NAMES, Labels
 from trainer.learners.base import FitDevice, Learner, Model
@@ -195,6 +195,14 @@ def plain_report(known: Evidence, *, task: Task) -> dict[str, bytes]:
 
     shown = page.Page(f"Training of {known.sleeve}", tuple(task.rows(known)), known.warnings, {})
     return page.files(shown, {})
+
+
+def series_report(known: Evidence, *, task: Task, caption: str, sessions: Days, series: Floats, forward: Floats) -> dict[str, bytes]:
+    """Return the files of a report of the task's lines, the warnings, and two series by session, float64 (T,), summed up."""
+    from trainer.reports import page, plots
+
+    shown = page.Page(f"Training of {known.sleeve}", tuple(task.rows(known)), known.warnings, {"cumulative_ic.png": caption})
+    return page.files(shown, {"cumulative_ic.png": plots.cumulative_ic(sessions, series, forward)})
 
 
 def without_ratios(found: Tried) -> EvidenceTrials:

@@ -19,7 +19,7 @@ from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import RecipeConfig
 from trainer.runs.evidence import Evidence
 from trainer.tasks.events import NEEDS, TREES, WANTED_ROWS, EventTrade, event_labels, played, rows_lines
-from trainer.tasks.rank_return.task import RankReturn
+from trainer.tasks.rank_return import RankReturn
 
 
 class ScoreLabel(EventTrade):

@@ -15,7 +15,6 @@ from signals.errors import BadConfig, FixInput
 from signals.events.recorded import SHOWN
 from signals.sleeves import SLEEVES
 from signals.sleeves.bars import BarsSleeve
-from signals.sleeves.base import Sleeve
 from signals.sleeves.events import EVENTS
 from signals.sleeves.patterns import PATTERNS
 from trainer.learners.base import FitDevice
@@ -84,7 +83,8 @@ def agreed(recipe: Recipe, config: RecipeConfig, device: FitDevice = FitDevice.A
     FixInput
         The task has not what is wished.
     """
-    found = replace(recipe, sleeve=_shaped(recipe.sleeve, config), task=task_of(config), config=config)
+    sleeve = recipe.sleeve if config.minutes is None else shaped(recipe.sleeve, config.minutes)
+    found = replace(recipe, sleeve=sleeve, task=task_of(config), config=config)
     wishes = tuple(wish for wish in wishes if wish != "--importance" or not found.task.is_explained)
     if wishes and not found.task.is_traded:
         raise FixInput(f"the task {found.task.name} has no {', '.join(wishes)}", where=wishes[0], fix="Leave it out")
@@ -158,11 +158,6 @@ def _has_ladder(config: RecipeConfig) -> bool:
     """Whether a recipe of minutes says which indicators a decision sees."""
     plain, asked = MinutesConfig(), config.minutes or MinutesConfig()
     return any(getattr(asked, name) != getattr(plain, name) for name in ("strategy", "indicators", "features"))
-
-
-def _shaped(sleeve: Sleeve, config: RecipeConfig) -> Sleeve:
-    """Return a sleeve that reads minutes as the recipe wants it."""
-    return shaped(sleeve, config.minutes) if config.minutes is not None else sleeve
 
 
 def _task(kind: object, where: str) -> Task:

@@ -23,7 +23,7 @@ from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.measured import Measured
 from trainer.runs.evidence import Evidence
 from trainer.samples.samples import Samples, samples
-from trainer.tasks.hedged_pnl.task import HEDGED_PNL, MOST_POINTS, HedgedLabel, HedgedRecipe, positions_of, template_figures, vega_used
+from trainer.tasks.hedged_pnl import HEDGED_PNL, MOST_POINTS, HedgedLabel, HedgedRecipe, positions_of, template_figures, vega_used
 from trainer.validation.calibration import Platt
 
 SESSIONS, NAMES, COST = 400, 14, 0.8

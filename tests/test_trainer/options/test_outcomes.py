@@ -18,7 +18,7 @@ from trainer.options.chains import OptionChain, greeks, price
 from trainer.options.positions import OF_CHAINS, har_forecast, hedged_path, of_evenings, positions
 from trainer.options.surface import OptionLeg, Surface, surface_of
 from trainer.options.svi import slice_of
-from trainer.tasks.hedged_pnl.task import refusal
+from trainer.tasks.hedged_pnl import refusal
 
 DAYS = days_array(xnys(date(2020, 3, 2), date(2020, 4, 30)).days)
 EXPIRIES = [np.datetime64("2020-04-17"), np.datetime64("2020-05-15")]

@@ -13,8 +13,8 @@ import numpy as np
 
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
-from signals.models.heads import Head, ScoreHead
-from trainer.learners.base import FitDevice, HasHead, Inputs, Learner, Matrix, Model, Rows
+from signals.models.heads import Head
+from trainer.learners.base import Around, Inputs, Matrix, Model, Rows, head_of, outputs_of
 
 Choose = Callable[[Inputs, Floats, Floats, tuple[str, ...], "Rows | None"], tuple[str, ...]]
 """From samples, targets, weights, feature names and sessions of a fit to the names of the features to learn from."""
@@ -42,16 +42,10 @@ class SomeColumns:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Chosen(Around):
     """The learner: `choose` sees the rows of the fit and no others."""
 
-    learner: Learner
     choose: Choose
-
-    @property
-    def device(self) -> FitDevice:
-        """Where it fits."""
-        return self.learner.device
 
     def fit(self, features: Inputs, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> ChosenModel:
         """Choose features, and fit on them."""
@@ -74,7 +68,7 @@ class ChosenModel:
     @property
     def head(self) -> Head:
         """The model's own, one score where it has none."""
-        return self.model.head if isinstance(self.model, HasHead) else ScoreHead()
+        return head_of(self.model)
 
     def predict(self, features: Matrix) -> Floats:
         """Scores, float64, shape (n,)."""
@@ -82,8 +76,7 @@ class ChosenModel:
 
     def outputs(self, features: Matrix) -> Floats:
         """Outputs, float64, shape (n, width)."""
-        seen = self._seen(features)
-        return self.model.outputs(seen) if isinstance(self.model, HasHead) else self.model.predict(seen)[:, None]
+        return outputs_of(self.model, self._seen(features))
 
     def to_onnx(self) -> bytes:
         """The model's graph behind a gathering of its columns."""

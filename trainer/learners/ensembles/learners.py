@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 
 from signals.market.bars import Floats
 from signals.models.heads import ClassesHead, Head
-from trainer.learners.base import FitDevice, HasHead, Inputs, Learner, Matrix, Model, Rows, require_classes
+from trainer.learners.base import FitDevice, Inputs, Learner, Matrix, Model, Reduced, Rows, outputs_of, require_classes
 from trainer.learners.objectives import coefficients_of, folds_apart, newest_apart
 from trainer.learners.parameters import ApartConfig, EnsembleConfig, StackingConfig
 
@@ -116,7 +116,7 @@ class Ensemble:
 
 
 @dataclass(frozen=True, eq=False)
-class EnsembleModel:
+class EnsembleModel(Reduced):
     """Fitted members and their mixture: weights float32 (members x width, width), constant float32 (width,)."""
 
     head: Head
@@ -129,10 +129,6 @@ class EnsembleModel:
     def names(self) -> tuple[str, ...]:
         """Feature names."""
         return self.members[0].names
-
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,): the mixed outputs reduced to what ranks."""
-        return self.head.reduce(self.outputs(features))
 
     def outputs(self, features: Matrix) -> Floats:
         """Mixed outputs, float64, shape (n, width)."""
@@ -170,12 +166,6 @@ class EnsembleModel:
         total: Floats = np.sum(parts, axis=0)
         total[:, -1] += self.constant[0]
         return total
-
-
-def outputs_of(model: Model, features: Inputs) -> Floats:
-    """Outputs of a model, float64 (n, width), whether or not it has a head of its own."""
-    samples: Matrix = features  # type: ignore[assignment]  # each takes the view that it has
-    return model.outputs(samples) if isinstance(model, HasHead) else model.predict(samples)[:, None]
 
 
 def read_ensemble(text: str, names: tuple[str, ...], read: Read) -> EnsembleModel:

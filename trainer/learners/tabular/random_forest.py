@@ -22,7 +22,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from signals.models.heads import Head
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
+from trainer.learners.base import FitDevice, Matrix, Reduced, Rows, check_columns, check_rows, head_of_width, require_classes
 from trainer.learners.parameters import RandomForestConfig
 from trainer.learners.standardise import moments
 from trainer.learners.trees import Tree, floor_to_float32, leaves_of, tree_node, written
@@ -62,7 +62,7 @@ class RandomForest:
 
 
 @dataclass(frozen=True, eq=False)
-class ForestModel:
+class ForestModel(Reduced):
     """The trees, what a missing feature is, and the share of each feature in what the splits explain."""
 
     names: tuple[str, ...]
@@ -74,10 +74,6 @@ class ForestModel:
     def head(self) -> Head:
         """One score, or one raw score a class."""
         return head_of_width(1 if self.trees[0].leaf.ndim == 1 else self.trees[0].leaf.shape[1])
-
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,)."""
-        return self.head.reduce(self.outputs(features))
 
     def outputs(self, features: Matrix) -> Floats:
         """Means of leaves, float64, shape (n, width)."""

@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 from signals.errors import FixInput
 from signals.market.bars import Floats
 from signals.models.heads import Head
-from trainer.learners.base import FitDevice, Matrix, Rows, check_columns, check_rows, head_of_width, require_classes
+from trainer.learners.base import FitDevice, Matrix, Reduced, Rows, check_columns, check_rows, head_of_width, require_classes
 from trainer.learners.objectives import coefficients_of, extremes
 from trainer.learners.parameters import SvmConfig
 from trainer.learners.standardise import SCALES, standardise_constants, standardise_nodes, standardised
@@ -79,7 +79,7 @@ class Svm:
 
 
 @dataclass(frozen=True, eq=False)
-class SvmModel:
+class SvmModel(Reduced):
     """Support vectors (m, F), their weights in each output (m, width), and the standardisation; every number is a float32."""
 
     names: tuple[str, ...]
@@ -95,10 +95,6 @@ class SvmModel:
     def head(self) -> Head:
         """One score, or one raw score a class."""
         return head_of_width(len(self.constant))
-
-    def predict(self, features: Matrix) -> Floats:
-        """Scores, float64, shape (n,): log-odds, or the expected class of classes."""
-        return self.head.reduce(self.outputs(features))
 
     def outputs(self, features: Matrix) -> Floats:
         """Log-odds, float64, shape (n, width), a block of rows at a time."""

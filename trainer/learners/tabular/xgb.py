@@ -18,7 +18,7 @@ from signals.market.bars import Floats
 from signals.text.wording import reason_of
 from trainer.learners.base import FitDevice, Matrix, Rows, check_rows
 from trainer.learners.boosted import BoostedModel
-from trainer.learners.objectives import directions, extremes, grades, group_means, group_sizes, newest_apart
+from trainer.learners.objectives import directions, group_means, learned, newest_apart
 from trainer.learners.parameters import BOOSTED_FIELDS, Objective, XgBoostConfig
 from trainer.learners.trees import Tree, trees_to_onnx
 
@@ -73,15 +73,9 @@ class XgBoost:
 
     def _data(self, features: Matrix, target: Floats, weight: Floats, sessions: Rows | None, rows: Rows) -> xgboost.DMatrix:
         """The chosen rows with what the objective makes of their targets."""
-        label, sizes, shares, objective = target[rows], None, None, self.config.objective
-        if not self.classes and objective is Objective.RANK:
-            sizes = group_sizes(None if sessions is None else sessions[rows], len(rows))
-            label = grades(label, self.config.grades).astype(np.float64)
-            shares = group_means(weight[rows], sizes)
-        elif not self.classes and objective is Objective.EXTREMES:
-            kept, label = extremes(label, self.config.share)
-            rows = rows[kept]
-        return xgboost.DMatrix(features[rows], label=label, weight=weight[rows] if shares is None else shares, group=sizes, nthread=1)
+        rows, label, sizes = learned(self.config, self.classes, rows, target, sessions)
+        shares = weight[rows] if sizes is None else group_means(weight[rows], sizes)
+        return xgboost.DMatrix(features[rows], label=label, weight=shares, group=sizes, nthread=1)
 
     def _train(self, data: xgboost.DMatrix, names: tuple[str, ...], trees: int, held: xgboost.DMatrix | None) -> xgboost.Booster:
         """Fit; where rows are `held` back, until they got no better for as long as patience lasts."""

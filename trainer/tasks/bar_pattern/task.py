@@ -27,7 +27,7 @@ from signals.scoring.scores import rank_ic
 from signals.sleeves.patterns import FIGURES
 from signals.text.documents import to_json
 from trainer.labels.horizon import Labels
-from trainer.learners.base import FitDevice, HasHead, Inputs, Learner, Matrix, Model, Rows
+from trainer.learners.base import Around, FitDevice, HasHead, Inputs, Learner, Matrix, Model, Rows
 from trainer.learners.networks.parameters import BarCnnConfig
 from trainer.learners.pictures import class_and_pole, target_of
 from trainer.recipes.base import RecipeConfig
@@ -48,17 +48,11 @@ CHUNK, OF_CLASSES = 512, ClassesHead(CLASSES)
 
 
 @dataclass(frozen=True)
-class PatternLearner:
+class PatternLearner(Around):
     """A learner of pictures; `pseudo` is the probability from which a first net's word is learned, 0 for none."""
 
-    learner: Learner
     pseudo: float = 0.0
     is_balanced: bool = True
-
-    @property
-    def device(self) -> FitDevice:
-        """Where it fits."""
-        return self.learner.device
 
     def fit(self, features: Matrix, target: Floats, weight: Floats, names: tuple[str, ...], sessions: Rows | None = None) -> Model:
         """Fit on pictures float32 (n, 3, 64, 64); the weights are those of the classes or all alike, whatever was given."""

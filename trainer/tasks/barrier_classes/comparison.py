@@ -229,7 +229,10 @@ def compare_learners(
             cells.append(cell)
             fitted[cell.name] = model, means
             step(cell.name)
-    _require_equal_rows(cells)
+    for horizon in {cell.horizon for cell in cells}:
+        hashes = {cell.figures.rows for cell in cells if cell.horizon == horizon}
+        if len(hashes) > 1:
+            raise InvariantBroken(f"learners of horizon {horizon} were judged on different decisions: {', '.join(sorted(hashes))}")
     sessions, series = _aligned(cells, {rows.horizon: rows.decisions.at(rows.validation) for rows in horizons})
     before = record.cells()
     family = _with_earlier(series, record.days[sessions], before)
@@ -245,7 +248,8 @@ def compare_learners(
         part: {name: _judged(model, given, means, rows, numbers, cost_bps, twin) for name, (model, given, means, twin) in others.items()}
         for part, numbers in (("validation", rows.validation), ("test", rows.test))
     }
-    test = _judged(*_of(fitted[best.name], rows), rows, rows.test, cost_bps)
+    model, means = fitted[best.name]
+    test = _judged(model, rows.inputs, means, rows, rows.test, cost_bps)
     over_clock = rows.decisions.at(rows.test).mean(test.by_session - judged["test"][CLOCK].by_session)
     embargoed = _embargoed(rows, best.figures.by_session)
     distinct, pbo, loss_chance = _overfitting(series)
@@ -300,11 +304,6 @@ def _judged(
     return direction_figures(what, said, cost_bps=cost_bps)
 
 
-def _of(fitted: tuple[Model, Floats], rows: HorizonRows) -> tuple[Model, Matrix, Floats]:
-    model, means = fitted
-    return model, rows.inputs, means
-
-
 def _beside(
     rows: HorizonRows, learner: Learner, reference: Learner, seed: int
 ) -> dict[str, tuple[Model, Matrix, Floats, Decisions | None]]:
@@ -335,13 +334,6 @@ def exchanged(what: Decisions, parts: tuple[Rows, ...], seed: int) -> Decisions:
                 to, source = (rows[start[one] : start[one] + size] for one in (here, there))
                 side[to], given[to] = what.side[source], ret[source]
     return replace(what, side=side, ret=given * what.sigma)
-
-
-def _require_equal_rows(cells: list[Cell]) -> None:
-    for horizon in {cell.horizon for cell in cells}:
-        hashes = {cell.figures.rows for cell in cells if cell.horizon == horizon}
-        if len(hashes) > 1:
-            raise InvariantBroken(f"learners of horizon {horizon} were judged on different decisions: {', '.join(sorted(hashes))}")
 
 
 def _aligned(cells: list[Cell], parts: Mapping[int, Decisions]) -> tuple[NDArray[np.int64], Floats]:

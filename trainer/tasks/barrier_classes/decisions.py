@@ -21,6 +21,7 @@ from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
 from signals.errors import InvariantBroken
 from signals.market.bars import Floats
@@ -227,13 +228,7 @@ def macro_f1(side: NDArray[np.int8], probabilities: Floats) -> float:
     >>> macro_f1(np.array([1, 0, -1], np.int8), np.array([[0.1, 0.2, 0.7], [0.2, 0.1, 0.7], [0.6, 0.3, 0.1]])).__round__(4)
     0.5556
     """
-    named = probabilities.argmax(axis=1) - 1
-    scores = []
-    for kind in (-1, 0, 1):
-        hits = 2.0 * float(((named == kind) & (side == kind)).sum())
-        total = float((named == kind).sum() + (side == kind).sum())
-        scores.append(hits / total if total else 0.0)
-    return float(np.mean(scores))
+    return float(f1_score(side, probabilities.argmax(axis=1) - 1, labels=(-1, 0, 1), average="macro", zero_division=0.0))
 
 
 def _of_regime(what: Decisions, product: Floats, net: Floats, name: str) -> RegimeRow:

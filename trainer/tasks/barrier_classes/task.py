@@ -36,7 +36,7 @@ from trainer.search.trial_log import Series
 from trainer.tasks.barrier_classes.config import BarsRecipe, barriers_of
 from trainer.tasks.barrier_classes.decisions import KNOWS_NOTHING, Decisions, direction_loss
 from trainer.tasks.barrier_classes.horizons import days_of, decisions_of
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, series_report, without_ratios
 from trainer.validation.probabilities import ClassFigures, class_figures
 from trainer.validation.splits.oof import SHARES, parts, score_unseen, walk_forward
 from trainer.validation.splits.selection import FEATURE_SETS, FeatureSelection
@@ -45,6 +45,7 @@ CLASSES = ClassesHead(("short", "neutral", "long"))
 SURE_T = 2.0
 BPS = 1e-4
 CLOCK_LEARNER = "lightgbm"
+CAPTION = "Cumulative information coefficient by session. A steady slope is skill; one step is one episode."
 OPEN_SHARES = (SHARES[0] / sum(SHARES), SHARES[1] / sum(SHARES))  # of the decisions that are not sealed
 MOST_PATIENCE = 3  # horizons, in a search of barriers
 
@@ -105,10 +106,8 @@ class BarrierClasses(Task):
 
     def labels(self, bars: Bars, config: RecipeConfig, actions: tuple[Action, ...]) -> Labels:
         """Label by the trade's return; its class is what is learned."""
-        own = cast(BarsRecipe, config).label
-        up, down = barriers_of(bars.symbols[0])
-        choice = BarrierChoice(own.up or up, own.down or down, own.max_bars or own.k)
-        found = barrier_labels(cast(DecisionBars, bars), choice, own.overnight)
+        own, used = cast(BarsRecipe, config).label, _barriers(config, bars.symbols[0])
+        found = barrier_labels(cast(DecisionBars, bars), BarrierChoice(used.up, used.down, used.max_bars), own.overnight)
         quality = _quality(found, training_end(bars, config)) if own.quality else None
         return replace(found.labels, target=found.side.astype(np.float64), quality=quality)
 
@@ -174,7 +173,7 @@ class BarrierClasses(Task):
             warned.append(f"walking forward the direction's t is {ahead.t:.2f}: not distinguishable from no skill")
         if not table["model"].log_loss < table["model"].base_log_loss:
             warned.append("the score does not tell long from short better than their base rate does")
-        report = partial(_report, case=case, days=days_of(bars, what), series=series, forward=walked)
+        report = partial(series_report, task=self, caption=CAPTION, sessions=days_of(bars, what), series=series, forward=walked)
         return TaskFindings(fields, tuple(warned), report, oof, {PARAMETERS: arrays(_outlook(case, bars))})
 
     def _validated(self, case: TrainingCase) -> Mean:
@@ -237,11 +236,7 @@ def training_end(bars: Bars, config: RecipeConfig) -> int:
 
 def barrier_labels(bars: DecisionBars, choice: BarrierChoice, overnight: str) -> BarrierLabels:
     """Labels of every decision."""
-    until = None
-    if overnight == "flat":
-        number = bars.session[:, 0]
-        until = (np.searchsorted(number, number, side="right") - 1).astype(np.int64)
-    barriers = Barriers(choice.up, choice.down, choice.max_bars)
+    barriers, until = Barriers(choice.up, choice.down, choice.max_bars), bars.last_row if overnight == "flat" else None
     return triple_barrier_labels(bars, barriers, unit=bars.sigma, until=until, is_tie_nothing=True)
 
 
@@ -287,14 +282,6 @@ def _edge(row: ScoredDirection) -> str:
 def _losses(model: ScoredDirection, clock: ScoredDirection) -> list[str]:
     figures = (model.log_loss, model.base_log_loss, clock.log_loss)
     return ["n/a" if np.isnan(one) else f"{one:.4f}" for one in figures]
-
-
-def _report(known: Evidence, *, case: TrainingCase, days: np.ndarray, series: Floats, forward: Floats) -> dict[str, bytes]:
-    from trainer.reports import page, plots
-
-    captions = {"cumulative_ic.png": "Cumulative information coefficient by session. A steady slope is skill; one step is one episode."}
-    shown = page.Page(f"Training of {known.sleeve}", tuple(BARRIER_CLASSES.rows(known)), known.warnings, captions)
-    return page.files(shown, {"cumulative_ic.png": plots.cumulative_ic(days, series, forward)})
 
 
 BARRIER_CLASSES = BarrierClasses()

@@ -10,8 +10,7 @@ from signals.text.documents import from_json
 from trainer.reports import page
 from trainer.reports.training import provenance
 from trainer.runs.evidence import Evidence
-from trainer.tasks.volatility.figures import DrawdownEvidence, VolatilityFigures
-from trainer.tasks.volatility.proof import DrawdownProof, VolatilityProof
+from trainer.tasks.volatility.proof import DrawdownEvidence, DrawdownProof, VolatilityFigures, VolatilityProof
 
 CAPTIONS = {
     "qlike.png": "QLIKE of each forecaster, walking forward: lower is better; bars are two standard errors.",

@@ -31,27 +31,25 @@ from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
 from trainer.tasks.base import Task, TaskFindings, TrainingCase, without_ratios
 from trainer.tasks.volatility.config import VolatilityRecipe
-from trainer.tasks.volatility.figures import (
+from trainer.tasks.volatility.proof import (
     BASELINE,
+    HAR,
     NO_MEAN,
     DrawdownEvidence,
     DrawdownFigures,
-    HorizonEvidence,
-    VolatilityFigures,
-    drawdown_figures,
-    gains,
-    volatility_figures,
-)
-from trainer.tasks.volatility.proof import (
-    HAR,
     DrawdownProof,
     Forecasting,
+    HorizonEvidence,
+    VolatilityFigures,
     VolatilityProof,
+    drawdown_figures,
     ewma_volatility,
+    gains,
     own_learner,
     prove_drawdown,
     prove_volatility,
     steps,
+    volatility_figures,
 )
 from trainer.tasks.volatility.report import report_files, rows_of
 from trainer.validation.ic import Mean

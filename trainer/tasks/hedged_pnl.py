@@ -35,7 +35,7 @@ from trainer.reports.training import Lines
 from trainer.runs.evidence import Evidence, EvidenceFields, at_least, at_most
 from trainer.samples.samples import Samples
 from trainer.tasks.base import TaskFindings, TrainingCase, on_figure
-from trainer.tasks.rank_return.task import RankReturn
+from trainer.tasks.rank_return import RankReturn
 from trainer.validation.calibration import brier_score, fit_platt
 from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, overlapping_mean

@@ -28,7 +28,7 @@ from trainer.runs.evidence import BarResult, Evidence, EvidenceFields, OutOfFold
 from trainer.samples.samples import Material, Samples
 from trainer.search.arena import SearchMetric
 from trainer.search.trial_log import Series
-from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, without_ratios
+from trainer.tasks.base import Task, TaskFindings, TrainingCase, calibration_of, series_report, without_ratios
 from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, overlapping_mean
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trainer.promotion.bars.config import Case, PromotionConfig
 
 EVENT = "its return over the label's sessions is above zero"
+CAPTION = "Cumulative rank correlation through time. A steady slope is skill; one step is one episode."
 SURE_T = 2.0
 WINDOW = 20  # sessions of the volatility
 MIN_OWN = 30  # sessions of a name without which its ranks mean nothing
@@ -106,7 +107,8 @@ class SeriesReturn(Task):
             "calibration": calibration_of(case, EVENT),
         }
         warned = () if ahead.t >= SURE_T else (f"walking forward the correlation's t is {ahead.t:.2f}: not distinguishable from no skill",)
-        return TaskFindings(fields, warned, partial(_report, case=case, series=series, forward=walked), proof.oof.scores[0])
+        report = partial(series_report, task=self, caption=CAPTION, sessions=rows.sessions, series=series, forward=walked)
+        return TaskFindings(fields, warned, report, proof.oof.scores[0])
 
     def metric(self, material: Material, config: RecipeConfig, rows: Samples) -> SearchMetric:
         """Return what holding the sign of the scores earns."""
@@ -154,14 +156,6 @@ def _standardised(values: Floats) -> Floats:
     deviation = float(ranks.std())
     standard: Floats = (ranks - ranks.mean()) / deviation if deviation > 0.0 else np.zeros(len(ranks))
     return standard
-
-
-def _report(known: Evidence, *, case: TrainingCase, series: Floats, forward: Floats) -> dict[str, bytes]:
-    from trainer.reports import page, plots
-
-    captions = {"cumulative_ic.png": "Cumulative rank correlation through time. A steady slope is skill; one step is one episode."}
-    shown = page.Page(f"Training of {known.sleeve}", tuple(SERIES_RETURN.rows(known)), known.warnings, captions)
-    return page.files(shown, {"cumulative_ic.png": plots.cumulative_ic(case.proof.rows.sessions, series, forward)})
 
 
 SERIES_RETURN = SeriesReturn()

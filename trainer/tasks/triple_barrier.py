@@ -24,7 +24,7 @@ from trainer.recipes.base import LabelConfig, RecipeConfig
 from trainer.reports.training import Lines
 from trainer.runs.evidence import Evidence, EvidenceFields
 from trainer.tasks.base import TaskFindings, TrainingCase
-from trainer.tasks.rank_return.task import RankReturn
+from trainer.tasks.rank_return import RankReturn
 from trainer.validation.probabilities import ClassFigures, class_figures
 
 CLASSES = ClassesHead(("stop", "time", "profit"))
