@@ -55,6 +55,16 @@ def _end(value: Any, rows: int) -> Any:
     return [_end(one, rows) for one in value]
 
 
+def of_all_rows(formula: Callable[[IndicatorBars, int], S]) -> Callable[[IndicatorBars, int], S]:
+    """Have a formula that reads further back than `REACH`, or carries something down the column, formed of all rows (`kept`)."""
+
+    @wraps(formula)
+    def found(bars: IndicatorBars, n: int) -> S:
+        return bars.kept(f"{formula.__name__}_{n}", lambda whole: formula(whole, n))
+
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class IndicatorBars:
     """Bars [bar, column] and the series that indicators share.
@@ -401,17 +411,13 @@ class IndicatorBars:
         """The average of that name and length, or of each length."""
         return self.averages[f"{name}_{n}"] if isinstance(n, int) else np.stack([self.averages[f"{name}_{one}"] for one in n])
 
+    @of_all_rows
     def directional(self, length: int) -> list[Floats]:
         """+DI, -DI and DX, shares of one (Wilder 1978)."""
-
-        def make(bars: IndicatorBars) -> list[Floats]:
-            total = bars.averages[f"true_{length}"]
-            plus, minus = bars.averages[f"plus_{length}"] / total, bars.averages[f"minus_{length}"] / total
-            first = np.add.accumulate(np.isfinite(total), axis=0) > 1  # the seed itself is not shown
-            plus, minus = np.where(first, plus, np.nan), np.where(first, minus, np.nan)
-            return [plus, minus, np.abs(plus - minus) / (plus + minus)]
-
-        return self.kept(f"directional_{length}", make)
+        total = self.averages[f"true_{length}"]
+        first = np.add.accumulate(np.isfinite(total), axis=0) > 1  # the seed itself is not shown
+        plus, minus = (np.where(first, self.averages[f"{side}_{length}"] / total, np.nan) for side in ("plus", "minus"))
+        return [plus, minus, np.abs(plus - minus) / (plus + minus)]
 
     @shared
     def second(self) -> dict[str, Floats]:
@@ -436,16 +442,6 @@ class IndicatorBars:
         """Wilder's average rise over that of rise and fall, 0 to 1."""
         rise, fall = self.average("rise", length), self.average("fall", length)
         return rise / (rise + fall)
-
-
-def of_all_rows(formula: Callable[[IndicatorBars, int], S]) -> Callable[[IndicatorBars, int], S]:
-    """Have a formula that reads further back than `REACH`, or carries something down the column, formed of all rows (`kept`)."""
-
-    @wraps(formula)
-    def found(bars: IndicatorBars, n: int) -> S:
-        return bars.kept(f"{formula.__name__}_{n}", lambda whole: formula(whole, n))
-
-    return found
 
 
 def _all_smoothed(asked: Mapping[str, tuple[Floats, Smoothing]], last: int = 0) -> dict[str, Floats]:

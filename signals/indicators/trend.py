@@ -77,7 +77,7 @@ def chandelier_short(bars: IndicatorBars, n: int) -> Floats:
 
 
 def middle_gap(bars: IndicatorBars, n: int) -> Floats:
-    """Close against the middle of the highest high and the lowest low of n bars; of 9 and 26 Ichimoku's tenkan and kijun, not moved."""
+    """Close against the middle of the highest high and the lowest low of n bars (9, 26: Ichimoku's, not moved)."""
     high, low = bars.middle(n)
     return bars.close / ((high + low) / 2.0) - 1.0
 

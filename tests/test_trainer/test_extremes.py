@@ -183,7 +183,7 @@ def test_a_ruined_backtest_ends_in_figures_that_say_so(course: Course, archive: 
 
 def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: Archive) -> None:
     told = summary(course, archive)
-    evenings = SimpleNamespace(origin=lambda asof: Origin.WALK_FORWARD)
+    evenings = SimpleNamespace(archive=archive, origin=lambda asof: Origin.WALK_FORWARD)
     provenance = {
         "run": "planted",
         "sleeve": "equities_xs",
@@ -207,7 +207,7 @@ def test_the_report_of_a_ruined_backtest_says_it_first(course: Course, archive: 
         provenance=from_json(BacktestProvenance, provenance),
         left_out=0,
         unknown_returns=3,
-        scores=origins(SimpleNamespace(archive=archive, **vars(evenings)), [day.session for day in course.days]),
+        scores=origins(evenings, [day.session for day in course.days]),
     )
     figures = replace(figures, warnings=warnings_of(figures))
     assert from_json(BacktestFigures, strict_json.loads(canonical_json(figures), decimals=float)) == figures, "backtest.json"
