@@ -9,7 +9,7 @@ formed of all rows under a name, by `kept`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, Generic, Self, TypeVar
@@ -60,7 +60,7 @@ def of_all_rows(formula: Callable[[IndicatorBars, int], S]) -> Callable[[Indicat
 
     @wraps(formula)
     def found(bars: IndicatorBars, n: int) -> S:
-        return bars.kept(f"{formula.__name__}_{n}", lambda whole: formula(whole, n))
+        return bars.kept((formula, n), lambda whole: formula(whole, n))
 
     return found
 
@@ -107,7 +107,7 @@ class IndicatorBars:
     regime: Floats | None = None
     rows: int = 0
     whole: IndicatorBars | None = None
-    _kept: dict[str, object] = field(default_factory=dict, init=False, repr=False)
+    _kept: dict[Hashable, object] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -160,7 +160,7 @@ class IndicatorBars:
         """NaN everywhere: an indicator whose inputs are not there."""
         return np.full_like(self.close, np.nan)
 
-    def kept(self, name: str, make: Callable[[IndicatorBars], S]) -> S:
+    def kept(self, name: Hashable, make: Callable[[IndicatorBars], S]) -> S:
         """Return what `make` forms of all rows, computed once under `name`; of the newest rows its end."""
         if name not in self._kept:
             self._kept[name] = make(self) if self.whole is None else _end(self.whole.kept(name, make), self.rows)
