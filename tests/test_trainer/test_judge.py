@@ -227,6 +227,18 @@ def test_a_challenger_is_compared_on_the_sessions_that_both_have() -> None:
     assert failed(still) == ["champion"] and "never moved" in row(still, "champion").why
 
 
+@pytest.mark.parametrize("measure", ["books under the settings of a dearer broker", "gains by the label event_gate over 30 sessions"])
+def test_a_champion_of_another_measure_is_compared_with_nobody(measure: str) -> None:
+    """Better by its returns beyond doubt, under costs that the champion never had: nothing is known, and a person may answer for that."""
+    other = {**RIVAL, "champion.measure": measure, "measured.settings": "cheap"}
+    found = judge(case(other), BARS)
+    assert failed(found) == ["champion"] and measure in row(found, "champion").why
+    assert judge(case({**other, "champion.measure": "books under the settings cheap"}), BARS).is_promoted
+    assert judge(case({**other, "waivers": [{"bar": "champion", "by": "Ada", "reason": "its run is lost"}]}), BARS).is_promoted
+    worse = {**other, "champion.measure": "books under the settings cheap", "champion.series.net": [0.003, -0.001] * 250}
+    assert failed(judge(case({**worse, "waivers": [{"bar": "champion", "by": "Ada", "reason": "x"}]}), BARS)) == ["champion"]
+
+
 def test_an_equal_challenger_replaces_the_champion_by_a_person_s_word_alone() -> None:
     """The same returns: no difference, no error. Not better, not worse: a name, a reason and a sentence decide."""
     same = {**RIVAL, "champion.series.net": NET[100:]}

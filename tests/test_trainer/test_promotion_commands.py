@@ -392,8 +392,7 @@ def test_the_search_of_a_run_must_have_begun_under_the_bars_of_its_training(life
 
 def test_a_run_whose_trials_are_on_no_record_is_not_judged(life: Life, tmp_path: Path) -> None:
     """The dataset ingested again, or its record taken away: the evidence names a line that is not there."""
-    data = tmp_path / "curated"
-    shutil.copytree(life.desk.of("curated"), data, ignore=shutil.ignore_patterns("trials.jsonl*"))
+    data = shutil.copytree(life.desk.of("curated"), tmp_path / "curated", ignore=shutil.ignore_patterns("trials.jsonl*"))
     words = ["--run", str(life.run("b")), "--data", str(data), "--bars", life.desk.of("bars.yml")]
     with pytest.raises(FixInput, match="not on record next to this dataset"):
         life.desk.call("promote", *words, "--registry", str(tmp_path / "registry"))
@@ -416,6 +415,7 @@ def test_a_judged_book_is_on_record_and_another_setting_of_it_is_another_trial(l
     def counted(*more: str) -> int:
         found = desk.call("promote", *steep, "--registry", desk.of("registry"), *more, exits=1)
         case = json.loads(history.case_path(tmp_path / "registry", found["case_sha256"]).read_bytes())
+        assert case["champion"]["measure"].endswith(case["measured"]["settings"]), "both books are held under the settings asked for"
         return int(case["trials"]["n_trials"])
 
     before = counted()

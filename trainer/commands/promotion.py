@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 MEASURING_STEPS = 1
 
 WAIVE_HELP = (
-    "'BAR: REASON', why a bar that fails is accepted, for leak, universe or long embargo; a reason alone is for the "
-    "universe. May be given several times; needs --by."
+    "'BAR: REASON', why a bar that fails is accepted, for leak, universe, long embargo, or a champion that was measured "
+    "otherwise and cannot be again; a reason alone is for the universe. May be given several times; needs --by."
 )
-WAIVABLE = ("leak", "universe", "long embargo")
+WAIVABLE = ("leak", "universe", "long embargo", "champion")
 
 
 def promote(

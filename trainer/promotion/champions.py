@@ -24,7 +24,7 @@ from trainer.promotion.bars.config import Case, PromotionConfig, PromotionVerdic
 from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
 from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent, case_path, read_case
 from trainer.promotion.measure import FOLDER, Step, challenger_id, forecasts, measured, model_hashes, open_holdout
-from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word
+from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word, measure_of
 from trainer.promotion.shadow_record import COMMAND, SHADOW
 from trainer.runs import looks
 from trainer.runs.chain import Chain, ChainAnchor, Record
@@ -259,7 +259,7 @@ def _case(subject: BacktestSubject, request: PromotionRequest, now: Record | Non
         measured=book,
         trials=weighed(known, challenger, walked),
         shadow=_shadow(request),
-        champion=_champion(subject, request, now),
+        champion=_champion(subject, request, now, step),
         searched_under=searched_under(known, challenger),
         waivers=request.waivers,
         word=request.word,
@@ -292,13 +292,19 @@ def _shadow(request: PromotionRequest) -> Shadow | None:
     return known
 
 
-def _champion(subject: BacktestSubject, request: PromotionRequest, now: Record | None) -> Rival | None:
-    """Return what a challenger is compared with: the champion's net returns, from the case that it was judged on."""
+def _champion(subject: BacktestSubject, request: PromotionRequest, now: Record | None, step: Step) -> Rival | None:
+    """Return what a challenger is compared with: the champion's net returns, from the case that it was judged on.
+
+    A book that was judged under other settings is measured again where its run is next to the challenger's.
+    """
     if now is None:
         return None
-    path, case = read_case(request.registry, now)
-    theirs = parsed(Measured, case["measured"], str(path)).walk_forward
-    return Rival(str(now["version"]), theirs.series, _challengers(subject, request, now))
+    (path, case), run = read_case(request.registry, now), request.run.parent / str(now["run"])
+    known, book = case["evidence"], parsed(Measured, case["measured"], str(path))
+    if book.settings not in ("", request.settings.fingerprint()) and (run / EVIDENCE).is_file() and _is_of(request.registry, now, run):
+        book = measured(subject_of(run, request.data), request.data, request.settings, request.code_version, step)
+    measure = measure_of(str(known.get("label", "")), int(known.get("horizon", 0)), book)
+    return Rival(str(now["version"]), book.walk_forward.series, _challengers(subject, request, now), measure)
 
 
 def _challengers(subject: BacktestSubject, request: PromotionRequest, now: Record) -> int:

@@ -95,6 +95,11 @@ class Measured(Books):
     unpriced_ends: UnpricedEnds | None = absent()
 
 
+def measure_of(label: str, horizon: int, measured: Measured) -> str:
+    """Say what a measured series is of: returns of a book under its settings, or gains of a label; only like ones are compared."""
+    return f"books under the settings {measured.settings}" if measured.settings else f"gains by the label {label} over {horizon} sessions"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SealedBook(Worth):
     """What the sealed sessions earned when they were opened for a challenger; an earlier program kept no series."""
@@ -189,12 +194,14 @@ class Shadow:
 class Rival:
     """The champion that a challenger would replace.
 
-    `challengers` is how many were judged against it within the last year, this one included.
+    `challengers` is how many were judged against it within the last year, this one included; `measure` is what the series is of
+    (`measure_of`), None in a case of an earlier program.
     """
 
     version: str = ""
     series: SessionReturns = SessionReturns()
     challengers: int | None = None
+    measure: str | None = absent()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from scipy.special import ndtri
 from signals.market.manifest import Survivorship
 from trainer.promotion.bars.config import Case, PromotionConfig
 from trainer.promotion.bars.holdout import SEALED, charge
-from trainer.promotion.bars.successor import is_given
+from trainer.promotion.bars.successor import is_given, unlike
 from trainer.promotion.bars.universe import BAR as UNIVERSE
 from trainer.promotion.bars.universe import LIMIT, WHY
 from trainer.runs.evidence import BarResult, at_least
@@ -41,6 +41,8 @@ def champion(case: Case, bars: PromotionConfig) -> BarResult:
     bar, limit = "champion", "better than the champion"
     if case.champion is None:
         return BarResult(bar, None, limit, True, "there is none yet: the absolute bars decide")
+    if (other := unlike(case)) is not None:
+        return other
     theirs, ours = case.champion.series.by_session, case.measured.walk_forward.series.by_session
     common, count = sorted(theirs.keys() & ours.keys()), case.champion.challengers
     if len(common) < bars.champion_sessions or count is None or count < 1:

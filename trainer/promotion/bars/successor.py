@@ -11,7 +11,7 @@ held to a level of 1/m of it (Bonferroni).
 import numpy as np
 
 from trainer.promotion.bars.config import Case, PromotionConfig
-from trainer.promotion.measured import Word
+from trainer.promotion.measured import Word, measure_of
 from trainer.runs.evidence import BarResult
 from trainer.validation.significance.paired import GAIN, SEED, Paired, chance_of_bound_above, paired
 
@@ -23,6 +23,8 @@ def champion(case: Case, bars: PromotionConfig) -> BarResult:
     bar = "champion"
     if case.champion is None:
         return BarResult(bar, None, "better than the champion", True, "there is none yet: the absolute bars decide")
+    if (other := unlike(case)) is not None:
+        return other
     version, count = case.champion.version, case.champion.challengers
     theirs, ours = case.champion.series.by_session, case.measured.walk_forward.series.by_session
     common = sorted(theirs.keys() & ours.keys())
@@ -34,6 +36,16 @@ def champion(case: Case, bars: PromotionConfig) -> BarResult:
     if found is None:
         return BarResult(bar, None, "better than the champion", False, "no evidence: a book of the two never moved")
     return _row(found, count, case.word, bars, version)
+
+
+def unlike(case: Case) -> BarResult | None:
+    """Return the row of a champion whose series is of something else than the challenger's; None where both are of one."""
+    theirs = case.champion.measure if case.champion else None
+    own = measure_of(case.evidence.label, case.evidence.horizon, case.measured)
+    if not theirs or theirs == own:
+        return None
+    why = f"no evidence: the champion's are {theirs}, the challenger's {own}; keep the champion's run folder next to this run"
+    return case.waived("champion", BarResult("champion", None, "figures of one kind", False, why))
 
 
 def _row(found: Paired, count: int, word: Word | None, bars: PromotionConfig, version: str) -> BarResult:
