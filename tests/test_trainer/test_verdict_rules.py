@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from trainer.__main__ import app
 from trainer.promotion import champions, history
 from trainer.promotion.bars.config import PromotionVerdict
 from trainer.promotion.bars.judge import RULES, judge
-from trainer.promotion.history import CHAMPIONS, case_path
+from trainer.promotion.history import CHAMPIONS, OPENINGS, case_path
 from trainer.runs.run_folder import canonical_json
 
 # As the first rules stored it: bars, case and rows of a form that this program no longer writes.
@@ -31,6 +32,24 @@ FIRST_ROWS = [
     {"bar": "net Sharpe", "value": 1.2, "limit": 1.0, "passed": True, "why": "annual, walking forward"},
     {"bar": "holdout", "value": 0.7, "limit": -0.4, "passed": True, "why": "the paths' 5% quantile"},
 ]
+
+
+@pytest.mark.parametrize(("last", "is_known"), [("2025-12-31", True), ("2026-03-31", False)])
+def test_a_seal_that_was_longer_since_was_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str, is_known: bool) -> None:
+    """The same model before the seal, trained again on data that end later: what the shorter seal showed is no answer for the longer."""
+    shown = {**CHALLENGER["holdout"], "total_return": 0.1, "annual_return": 0.1, "annual_volatility": 0.1, "max_drawdown": 0.1}
+    shown |= {"sharpe": 0.1, "skewness": 0.0, "kurtosis": 3.0}
+    head = {"challenger": "m", "sleeve": "xs", "holdout": {"first": "2025-01-02", "last": "2025-12-31"}, "settings": "s", "looks": 0}
+    for record in ({**head, "kind": "opened"}, {**head, "kind": "result", "result": shown}):
+        history.append(tmp_path / OPENINGS, record)
+    evidence = SimpleNamespace(sleeve="xs", holdout=SimpleNamespace(first="2025-01-02", last=last))
+    subject, request = SimpleNamespace(evidence=evidence), SimpleNamespace(registry=tmp_path, run=tmp_path)
+    request.settings = SimpleNamespace(fingerprint=lambda: "s")
+    monkeypatch.setattr(champions, "challenger_id", lambda run: "m")
+    monkeypatch.setattr(champions, "_looks", lambda subject, request: 0)
+    found = champions._opened(subject, request, open_now=False)  # type: ignore[arg-type]
+    assert (found is not None) is is_known
+    assert champions._seen(subject, request).openings == (0 if is_known else 1)  # type: ignore[arg-type]
 
 
 def add(registry: Path, document: dict[str, Any], record: dict[str, Any]) -> Path:

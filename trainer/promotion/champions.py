@@ -24,7 +24,7 @@ from trainer.promotion.bars.config import Case, PromotionConfig, PromotionVerdic
 from trainer.promotion.bars.judge import RULES, is_worth_opening, judge
 from trainer.promotion.history import CHAMPIONS, OPENINGS, ChampionEvent, case_path, read_case
 from trainer.promotion.measure import FOLDER, Step, challenger_id, forecasts, measured, model_hashes, open_holdout
-from trainer.promotion.measured import BarWaiver, Measured, Rival, SealedBook, Shadow, Sights, Word, measure_of
+from trainer.promotion.measured import BarWaiver, Labelled, Measured, Rival, SealedBook, Shadow, Sights, Word, measure_of
 from trainer.promotion.shadow_record import COMMAND, SHADOW
 from trainer.runs import looks
 from trainer.runs.chain import Chain, ChainAnchor, Record
@@ -300,10 +300,10 @@ def _champion(subject: BacktestSubject, request: PromotionRequest, now: Record |
     if now is None:
         return None
     (path, case), run = read_case(request.registry, now), request.run.parent / str(now["run"])
-    known, book = case["evidence"], parsed(Measured, case["measured"], str(path))
+    label, book = parsed(Labelled, case["evidence"], str(path)).label, parsed(Measured, case["measured"], str(path))
     if book.settings not in ("", request.settings.fingerprint()) and (run / EVIDENCE).is_file() and _is_of(request.registry, now, run):
         book = measured(subject_of(run, request.data), request.data, request.settings, request.code_version, step)
-    measure = measure_of(str(known.get("label", "")), int(known.get("horizon", 0)), book)
+    measure = measure_of(label, int(now.get("horizon", 0)), book)
     return Rival(str(now["version"]), book.walk_forward.series, _challengers(subject, request, now), measure)
 
 
@@ -329,7 +329,7 @@ def _opened(subject: BacktestSubject, request: PromotionRequest, *, open_now: bo
     settings = request.settings.fingerprint()
     for record in history.read(path).records:
         # Earlier programs kept no series of what they showed: such a seal is opened again, which counts.
-        if record["kind"] == "result" and record["challenger"] == challenger and "series" in record["result"]:
+        if _shows(record, challenger, subject.evidence.holdout):
             if record["settings"] != settings:
                 raise FixInput(
                     "the seal was opened for this challenger under other portfolio settings",
@@ -363,12 +363,18 @@ def _seen(subject: BacktestSubject, request: PromotionRequest) -> Sights:
     for record in history.read(request.registry / OPENINGS).records:
         if holdout is None:
             break
-        if record["challenger"] == mine and record["kind"] == "result" and "series" in record["result"]:
+        if _shows(record, mine, holdout):
             before -= 1  # the opening that this result is of
             sights = int(record.get("looks", 0))
             break
         before += _wears(record, sleeve, holdout)
     return Sights(max(before, 0), sights)
+
+
+def _shows(record: Record, challenger: str, holdout: Holdout | None) -> bool:
+    """Whether a record is the result of this very seal for a challenger: one model may be judged on a seal that was longer since."""
+    is_result = record["kind"] == "result" and record["challenger"] == challenger and "series" in record["result"]
+    return is_result and holdout is not None and (record["holdout"]["first"], record["holdout"]["last"]) == (holdout.first, holdout.last)
 
 
 def _looks(subject: BacktestSubject, request: PromotionRequest) -> int:

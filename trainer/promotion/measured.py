@@ -1,9 +1,10 @@
 """The documents that a verdict is given on besides the evidence: the measured books, the opened seal, the shadow's record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from signals.scoring.evidence import NAN
-from signals.text.documents import absent
+from signals.text.documents import absent, kept
 from trainer.backtest.document import Worth
 
 
@@ -93,6 +94,14 @@ class Measured(Books):
     code_version: str = ""
     unpriced_end_cost: float | None = None
     unpriced_ends: UnpricedEnds | None = absent()
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a stored case's evidence says of its label, whichever program wrote it."""
+
+    label: str = ""
+    others: Mapping[str, object] = kept()
 
 
 def measure_of(label: str, horizon: int, measured: Measured) -> str:
