@@ -18,9 +18,8 @@ from appliance.ledger.choices import Choice
 from appliance.ledger.snapshots import Phase
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, SessionText, State, to_session
 from appliance.orders import OrderPath
-from appliance.orders.ledger_rebuild import HALT_NAME
-from appliance.orders.ledger_rebuild import rebuild as begin_again
-from appliance.orders.reconciliation import accept_break, fetch, oldest
+from appliance.orders.reconciliation import HALT_NAME, accept_break, fetch, oldest
+from appliance.orders.reconciliation import rebuild as begin_again
 from appliance.runtime.device import opened
 from appliance.safety.halt import carry_out
 from appliance.setup.arming import next_session

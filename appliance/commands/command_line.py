@@ -13,8 +13,7 @@ class Commands(LazyCommands):
     """Commands of the device."""
 
     MODULES: ClassVar = {
-        "appliance.commands.guided_setup": "setup keys trust",
-        "appliance.commands.setup": "init arm",
+        "appliance.commands.setup": "setup keys trust init arm",
         "appliance.commands.run_jobs": "pull score plan trade confirm reconcile report job run-day tick run attend brief",
         "appliance.commands.halt_and_rearm": "halt acknowledge rearm pause cancel-all",
         "appliance.commands.account_book": "adopt keep flatten accept rebuild",
@@ -30,8 +29,7 @@ class Commands(LazyCommands):
         "appliance.commands.tripwire_backtest": "tripwire-backtest",
         "appliance.commands.may_update": "may-update",
         "appliance.commands.option_structures": "structures",
-        "appliance.commands.events": "events outcomes",
-        "appliance.commands.draws": "arms sizes",
+        "appliance.commands.events": "events outcomes arms sizes",
         "appliance.commands.tui": "tui",
     }
 

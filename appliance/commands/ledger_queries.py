@@ -26,7 +26,6 @@ from appliance.views import (
     monitoring,
     order_trace,
     performance,
-    reconciliations,
     runs,
     shadow_scores,
     signal_table,
@@ -214,7 +213,7 @@ def show_performance(session: Session = "", state: State = DEFAULT_STATE, sessio
 
 def show_reconciliation(session: Session = "", state: State = DEFAULT_STATE, sessions: Sessions = 30, as_json: AsJson = False) -> None:
     """Show when both books were compared over the last sessions up to D, and what differed."""
-    of_session(state, session, lambda ledger, day: reconciliations.reconciliation(ledger, day, sessions), 2 * sessions, as_json)
+    of_session(state, session, lambda ledger, day: runs.reconciliation(ledger, day, sessions), 2 * sessions, as_json)
 
 
 def show_halts(state: State = DEFAULT_STATE, limit: Limit = 20, as_json: AsJson = False) -> None:

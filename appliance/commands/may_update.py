@@ -7,8 +7,7 @@ import typer
 from appliance.daemon import briefing
 from appliance.ledger import AccessMode, Ledger, job_runs
 from appliance.options import DEFAULT_STATE, AsJson, State
-from appliance.schedule.maintenance_window import busy_until
-from appliance.schedule.timetable import table_of
+from appliance.schedule.timetable import busy_until, table_of
 from appliance.system.clock import ExchangeTime, SystemClock
 from appliance.system.state_folder import DurableFs, StateFolder
 from signals.market.sessions import NEW_YORK

@@ -16,9 +16,8 @@ from appliance.options import DEFAULT_STATE, AsJson, Credentials, State, to_sess
 from appliance.runtime.venue import time_addresses
 from appliance.safety import reductions
 from appliance.schedule.timetable import TIMETABLE, table_of
-from appliance.status.health import Health, HealthStatus
 from appliance.status.upkeep import concerns_of, count_addresses, expiries
-from appliance.status.vitals import DaemonFacts, ProcessFacts, daemon_facts, vitals
+from appliance.status.vitals import DaemonFacts, Health, HealthStatus, ProcessFacts, daemon_facts, vitals
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, venue_time
 from appliance.system.state_folder import DurableFs, StateFolder

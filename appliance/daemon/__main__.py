@@ -14,7 +14,7 @@ import typer
 
 from appliance.daemon import control_requests, log
 from appliance.daemon.attempts import Pace
-from appliance.daemon.clock_check import ClockCheck
+from appliance.daemon.clock_guard import ClockCheck
 from appliance.daemon.control_requests import ControlActions
 from appliance.daemon.control_socket import SOCKET_NAME, serve
 from appliance.daemon.supervisor import MANUAL, SMALL, DaemonParts, Supervisor

@@ -30,8 +30,7 @@ from appliance.daemon import briefing
 from appliance.daemon.attempts import Attempts, Pace, job_key
 from appliance.daemon.attendances import Attendances
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.clock_check import ClockCheck
-from appliance.daemon.clock_guard import ClockGuard
+from appliance.daemon.clock_guard import ClockCheck, ClockGuard
 from appliance.daemon.job_outcomes import JobOutcomes
 from appliance.daemon.ledger_view import LedgerView
 from appliance.daemon.log import REPEAT_SECONDS, Announcer

@@ -10,8 +10,8 @@ from appliance.controls.tripwires import Stage
 from appliance.ledger import job_runs, plans
 from appliance.ledger.intents import JournalEntry
 from appliance.orders import OrderPath
+from appliance.orders.batch import send_closings_first
 from appliance.orders.recovery import recover
-from appliance.orders.send_sequence import send_closings_first
 from appliance.orders.unfilled_orders import add_follow_ups, settle_live
 from appliance.safety.enforce import enforce
 from appliance.safety.tripwire_figures import order_figures

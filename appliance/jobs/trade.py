@@ -8,10 +8,9 @@ from appliance.controls.tripwires import Stage
 from appliance.ledger import intents, plans
 from appliance.ledger.intents import IntentState, JournalEntry
 from appliance.orders import OrderPath
-from appliance.orders.batch import SentBatch, send
+from appliance.orders.batch import SentBatch, send, send_closings_first
 from appliance.orders.pretrade_context import fetch_context
 from appliance.orders.recovery import recover
-from appliance.orders.send_sequence import send_closings_first
 from appliance.orders.unfilled_orders import renew
 from appliance.safety.enforce import enforce
 from appliance.safety.tripwire_figures import machine_figures, order_figures

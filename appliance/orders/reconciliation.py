@@ -357,3 +357,34 @@ def _remember(path: OrderPath, session: date, phase: Phase, result: Reconciliati
     rows = [{**vars(d), "is_break": d.is_break} for d in result.differences]
     content = {"session": session, "phase": phase, "at": path.clock.now().isoformat(), "differences": rows}
     path.ledger.write_meta(LAST, json.dumps(content, default=str, sort_keys=True))
+
+
+REBUILT = "rebuilt_at"
+HALT_NAME = "LEDGER_REBUILT"
+
+
+def rebuild(path: OrderPath, session: date, phase: Phase, since: date) -> Agreement:
+    """Close the latch, then fill an empty ledger from the broker's reports since the session `since`.
+
+    Lost are plans, scores, targets and who asked for what, which only the ledger had. The orders are therefore on record as not
+    ours, for a person to look at.
+
+    Raises
+    ------
+    FixInput
+        The ledger is not empty: nothing is overwritten.
+    BrokerUnreachable
+        A report could not be had whole; the ledger stays empty and the latch closed.
+    """
+    if snapshots.latest(path.ledger) is not None:
+        raise FixInput(
+            "this ledger is not empty; it is never rebuilt over what it holds",
+            where=str(path.ledger.path),
+            fix="Move the file away first if it is beyond repair",
+        )
+    path.latch.halt(HALT_NAME, "the ledger was rebuilt from the broker; look at it before you re-arm", path.clock.now())
+    reports = fetch(path, since)
+    with path.ledger.transaction():
+        accept(path, session, phase, reports)
+        path.ledger.write_meta(REBUILT, path.clock.now().isoformat())
+    return Agreement(reports.account, reports.positions, ())

@@ -1,12 +1,15 @@
 """The device's timetable: the only place that knows when each of its jobs runs.
 
-Entry points: `TIMETABLE` (a plan that enters at the open), `table_of` (the table for any other way to enter).
+Entry points: `TIMETABLE` (a plan that enters at the open), `table_of` (the table for any other way to enter),
+`busy_until` (when a release may not be installed).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import time
+from datetime import date, datetime, time, timedelta
 
-from signals.schedule.job_windows import Anchor, Timetable, TimetableRow, When, step_when
+from signals.market.sessions import Calendar
+from signals.schedule.job_windows import Anchor, Timetable, TimetableRow, When, step_when, windows
 
 EVENING = When(Anchor.EVENING_BEFORE, time(18, 30))
 PLAN_BY = When(Anchor.MORNING, time(9, 20))
@@ -120,3 +123,31 @@ def _step_row(trade: TimetableRow, entry: Entering, step: int) -> TimetableRow:
         why_late="its time has passed: the plan's later steps do not make up for it",
         purpose=f"send step {step} of {entry.steps} through the session",
     )
+
+
+MARGIN = timedelta(minutes=15)
+
+
+def busy_until(now: datetime, calendar: Calendar, table: Timetable, ended: Collection[tuple[date, str]]) -> datetime | None:
+    """Return the end of the order window that contains `now`, or None outside of every one.
+
+    From `MARGIN` before the session's first job that sends orders to `MARGIN` after its last one, nothing is changed. A job that has
+    ended closes its window at its hour; one that has not keeps it open until its deadline.
+
+    Parameters
+    ----------
+    now : datetime
+        UTC, by the device's clock.
+    table : Timetable
+        The timetable that holds.
+    ended : collection of (date, str)
+        Every (session, job) that has ended.
+    """
+    for day in calendar.between(now.date() - timedelta(days=1), now.date() + timedelta(days=1)):
+        if day == calendar.days[0]:
+            continue  # the evening before it lies outside the calendar
+        rows = [row for row in windows(day, calendar, table) if row.job == CONFIRM or row.job.startswith(TRADE)]
+        over = max(row.at if (day, row.job) in ended else row.deadline for row in rows) + MARGIN
+        if min(row.at for row in rows) - MARGIN <= now < over:
+            return over
+    return None

@@ -3,6 +3,7 @@
 keys -> account -> clock -> store -> bundle -> size -> backup -> alerts -> config.yml -> positions -> pull -> arm -> doctor
 """
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,6 @@ from appliance.setup.account import AccountAccess
 from appliance.setup.answers import NONE, SetupRun, fraction, one_of, say, yes_or_no
 from appliance.setup.arming import arm_after_showing, next_session
 from appliance.setup.holdings import Holding, decide, open_holdings
-from appliance.setup.machine import kind_of_machine
 from appliance.setup.sizes import Size
 from appliance.storage.published_sources import PublishedSources
 from appliance.storage.published_store import PublishedStore
@@ -297,3 +297,19 @@ def _amount(text: str) -> float:
     if not found >= 1:
         raise FixInput(f"{text} USD is less than one")
     return found
+
+
+CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+KERNEL = Path("/proc/sys/kernel/osrelease")
+
+
+def kind_of_machine(system: str = "", marks: tuple[Path, ...] = CONTAINER_MARKS, kernel: Path = KERNEL) -> str:
+    """Return `macOS`, `WSL` or `a container` where the kernel does not answer for the clock; empty on a machine that does."""
+    if (system or platform.system()) == "Darwin":
+        return "macOS"
+    try:
+        if "microsoft" in kernel.read_text(encoding="utf-8").lower():
+            return "WSL"
+    except OSError:
+        return ""
+    return "a container" if any(mark.exists() for mark in marks) else ""

@@ -1,6 +1,6 @@
-"""The facts of a device read from its state folder, for `status`, `health.json` and the Prometheus metrics.
+"""The facts of a device read from its state folder, for `status`, `health.json` and the Prometheus metrics, and the verdict on them.
 
-Entry points: `vitals` (ledger, latch and daemon), `metrics` (pure: the facts as a Prometheus text).
+Entry points: `assess` (pure: the verdict), `vitals` (ledger, latch and daemon), `metrics` (pure: the facts as a Prometheus text).
 Reading disturbs nothing and loads none of the jobs' libraries: the idle daemon does it every minute.
 """
 
@@ -11,12 +11,12 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
+from enum import IntEnum
 
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.ledger import Ledger, alerts, halts, intents, job_runs, nav, snapshots, tripwires
 from appliance.ledger.job_runs import JobRun
 from appliance.schedule.job import JobStatus
-from appliance.status.health import Health, HealthStatus, assess, newest_session
 from appliance.system.state_folder import DurableFs, StateFolder
 from signals.text.documents import absent, from_json
 from signals.text.wording import clean
@@ -28,6 +28,57 @@ SILENT_SECONDS = 150.0
 REDUCE = "reduce"
 FILLING = 0.10  # `warn_free_disk`: the settings themselves are read by the processes that the daemon starts
 PREFIX = "trademl_appliance_"
+
+
+class HealthStatus(IntEnum):
+    """The exit code of `appliance status`."""
+
+    OK = 0
+    DEGRADED = 1
+    HALTED = 2
+    DOWN = 3
+
+
+@dataclass(frozen=True)
+class Health:
+    """A verdict and the sentences behind it, worst first."""
+
+    verdict: HealthStatus
+    reasons: tuple[str, ...]
+
+
+def assess(latch: LatchRecord, runs: Sequence[JobRun], undelivered: int, has_bundle: bool, reduced_by: Sequence[str] = ()) -> Health:
+    """Judge a device whose ledger could be read.
+
+    Parameters
+    ----------
+    runs : sequence of JobRun
+        Of the newest session that has any, in any order.
+    undelivered : int
+        Recent alerts that no channel delivered.
+    has_bundle : bool
+        Whether a bundle is in force.
+    reduced_by : sequence of str
+        Tripwires whose REDUCE is in force until a person ends it.
+    """
+    if not latch.is_armed:
+        return Health(HealthStatus.HALTED, (latch.sentence(),))
+    reasons = [f"{run.job} of {run.session} {_word(run.status)}: {run.summary}" for run in runs if run.status is not JobStatus.DONE]
+    reasons += [f"{name} lets only orders leave that lower a position, until you end it" for name in reduced_by]
+    if undelivered:
+        reasons.append(f"{undelivered} alerts reached nobody")
+    if not has_bundle:
+        reasons.append("no bundle is in force")
+    return Health(HealthStatus.DEGRADED if reasons else HealthStatus.OK, tuple(reasons))
+
+
+def newest_session(runs: Sequence[JobRun]) -> date | None:
+    """Return the newest session among the runs."""
+    return max((run.session for run in runs), default=None)
+
+
+def _word(status: JobStatus | None) -> str:
+    return "has not ended" if status is None else f"ended as {status.value}"
 
 
 @dataclass(frozen=True)

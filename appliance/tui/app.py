@@ -24,16 +24,15 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen as TextualScreen
 
 from appliance.daemon import control_socket
-from appliance.tui import plot, remembered, row_export
-from appliance.tui.banner import Banner, BannerState, Notice, banner_state
+from appliance.tui import plot, row_export
+from appliance.tui.banner import Banner, BannerState, KeyBar, Notice, ScreenBar, banner_state
 from appliance.tui.dialogs import HelpScreen, Typed, TypedScreen
 from appliance.tui.grid import Grid
 from appliance.tui.grid_pane import GridPane
 from appliance.tui.ledger_source import ScreenAnswer, ScreenQuery
-from appliance.tui.menu_bars import KeyBar, ScreenBar
 from appliance.tui.overview_pane import OverviewPane
 from appliance.tui.prompt_line import PromptLine
-from appliance.tui.row_filter import Arrangement
+from appliance.tui.row_filter import Arrangement, read_sorts, write_sorts
 from appliance.tui.screens import BY_NAME, DEEPER, OVERVIEW, SCREENS, SYMBOL, TRACE, Screen
 from signals.errors import TrademlError
 from signals.text.wording import clean_lines, reason_of
@@ -129,7 +128,7 @@ class ApplianceApp(App[None]):
         self.session: date | None = None
         self.order, self._asked_on = "", TRACE.above
         self.symbol, self._left_for_symbol = "", SYMBOL.above
-        self._sorts = remembered.read(settings.remembered) if settings.remembered else {}
+        self._sorts = read_sorts(settings.remembered) if settings.remembered else {}
 
     def compose(self) -> ComposeResult:
         """Banner, notice, bar of screens, the pane in front, the line to ask on, the keys."""
@@ -303,7 +302,7 @@ class ApplianceApp(App[None]):
 
     def _remember(self, path: Path, sorts: dict[str, Arrangement]) -> None:
         try:
-            remembered.write(path, sorts)
+            write_sorts(path, sorts)
         except OSError as error:
             self.call_from_thread(self.notify, f"the sort is not remembered: {reason_of(error)}", severity="warning")
 

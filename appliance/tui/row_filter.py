@@ -1,10 +1,17 @@
-"""Filters and sorts the rows of a grid. Pure."""
+"""Filters and sorts the rows of a grid, and keeps each screen's sort in a file of the user; one that cannot be read is ignored."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from appliance.tui.columns import Column
+from appliance.tui.screens import BY_NAME
 from appliance.views.view import Cell, ViewRow
+from signals.files import write_atomic
+from signals.text import strict_json
+
+MOST_BYTES = 10_000
 
 
 @dataclass(frozen=True)
@@ -59,3 +66,25 @@ def find_symbol(rows: Sequence[ViewRow], text: str) -> int | None:
     if wanted in symbols:
         return symbols.index(wanted)
     return next((i for i, symbol in enumerate(symbols) if wanted and symbol.startswith(wanted)), None)
+
+
+def read_sorts(path: Path) -> dict[str, Arrangement]:
+    """Return the sort of each screen by its name; only of screens and columns that there are."""
+    try:
+        content = path.read_bytes()
+        rows = strict_json.loads(content) if len(content) <= MOST_BYTES else {}
+    except (OSError, ValueError):
+        return {}
+    found = {}
+    for name, row in rows.items() if isinstance(rows, dict) else ():
+        match row:
+            case [str(key), bool(descending)] if name in BY_NAME and key in {column.key for column in BY_NAME[name].columns}:
+                found[name] = Arrangement("", key, descending)
+    return found
+
+
+def write_sorts(path: Path, sorts: Mapping[str, Arrangement]) -> None:
+    """Keep the sort of each screen that has one; raise `OSError` where the file cannot be written."""
+    rows = {name: [how.sort, how.descending] for name, how in sorts.items() if how.sort}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(rows).encode())

@@ -23,7 +23,6 @@ from appliance.views import (
     monitoring,
     order_trace,
     performance,
-    reconciliations,
     runs,
     signal_table,
     symbol_history,
@@ -117,7 +116,7 @@ def _logs(ledger: Ledger, _context: QueryContext) -> Mapping[str, View]:
 
 
 def _reconciliation(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:
-    return {"reconciliation": reconciliations.reconciliation(ledger, context.session, CALENDAR_SESSIONS)}
+    return {"reconciliation": runs.reconciliation(ledger, context.session, CALENDAR_SESSIONS)}
 
 
 def _performance(ledger: Ledger, context: QueryContext) -> Mapping[str, View]:

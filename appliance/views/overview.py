@@ -13,9 +13,8 @@ from appliance.controls.tripwires import TripwireAction
 from appliance.ledger import Ledger, alerts, job_runs, nav, snapshots, tripwires
 from appliance.ledger.figures import PullFigures
 from appliance.schedule.timetable import AT_THE_OPEN, TIMETABLE, Entering, table_of
-from appliance.status.health import HealthStatus, assess
 from appliance.status.upkeep import expiries, expiry_reasons
-from appliance.status.vitals import daemon_facts
+from appliance.status.vitals import HealthStatus, assess, daemon_facts
 from appliance.system.state_folder import DurableFs, StateFolder
 from appliance.views import bundle_facts as bundles
 from appliance.views import runs, tripwire_checks

@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 
 from portfolio.policy.target import TargetBook
-from portfolio.risk.scaling import SESSIONS_PER_YEAR, annual_volatility
+from portfolio.risk.model import SESSIONS_PER_YEAR, annual_volatility
 from signals.errors import InvariantBroken
 from signals.indicators.regimes import WILD_SESSIONS, split_states, wild_of
 from signals.market.bars import Floats

@@ -35,8 +35,7 @@ from portfolio.policy.selection import top_and_bottom, top_quantile
 from portfolio.risk.cvar import session_cvar
 from portfolio.risk.hrp import shared_by_risk
 from portfolio.risk.kelly import SizingCoefficient, grinold_mean, kelly_scalar
-from portfolio.risk.model import RiskModel
-from portfolio.risk.scaling import annual_volatility, volatility_scalar
+from portfolio.risk.model import RiskModel, annual_volatility, volatility_scalar
 from signals.errors import InvariantBroken, ScoresInvalid
 from signals.market.bars import Floats
 from signals.scoring.scores import Scores, inverse_normal

@@ -4,6 +4,7 @@ Entry points: `estimate`, `with_volatility`. Everything comes from the trailing 
 volatility forecasts where a model gives them; nothing after `asof` is read.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,7 +12,6 @@ from datetime import date
 import numpy as np
 
 from portfolio.risk.kelly import SizingCoefficient
-from portfolio.risk.scaling import SESSIONS_PER_YEAR
 from signals.errors import InvariantBroken, TooLittleHistory
 from signals.features.history import RETURN_LIMIT, limited
 from signals.market.bars import Bars, Floats
@@ -289,3 +289,26 @@ def betas(returns: Floats, observed: np.ndarray[tuple[int, ...], np.dtype[np.boo
     shrunk: Floats = (spread * raw + error * raw.mean()) / (spread + error)
     residual: Floats = np.sqrt(residual_variance)
     return shrunk, residual
+
+
+SESSIONS_PER_YEAR = 252
+"""Exchange sessions in a year, for annualising a variance that grows with time."""
+
+
+def annual_volatility(weights: Floats, covariance: Floats, horizon_sessions: int) -> float:
+    """Return the ex-ante volatility sqrt(w'Sigma w x 252 / k), annualised.
+
+    Parameters
+    ----------
+    weights : float64, shape (N,)
+    covariance : float64, shape (N, N), over the horizon
+    horizon_sessions : int
+        k
+    """
+    variance = max(float(weights @ covariance @ weights), 0.0)
+    return math.sqrt(variance * SESSIONS_PER_YEAR / horizon_sessions)
+
+
+def volatility_scalar(forecast: float, target: float) -> float:
+    """Target over forecast, both annualised; unbounded for a book without risk. Applied last, and never upwards."""
+    return target / forecast if forecast > 0 else math.inf

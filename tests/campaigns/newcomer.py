@@ -33,7 +33,7 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetStatus, OrderSide, TimeInForce
 from alpaca.trading.requests import GetAssetsRequest, LimitOrderRequest, MarketOrderRequest
 
-from appliance.setup.machine import kind_of_machine
+from appliance.setup.wizard import kind_of_machine
 from appliance.system.time_sync import unsynchronised
 from execution.orders import BOOK, IntentKey
 from signals.market.manifest import Manifest, PriceBasis

@@ -15,7 +15,7 @@ import structlog
 from appliance.controls.latch import Latch, LatchRecord
 from appliance.daemon.attempts import Pace
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.clock_check import ClockCheck
+from appliance.daemon.clock_guard import ClockCheck
 from appliance.daemon.supervisor import DaemonParts, Supervisor
 from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus

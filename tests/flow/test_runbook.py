@@ -15,7 +15,7 @@ from appliance.commands.command_line import app
 from appliance.controls.tripwires import TRIPWIRES, TripwireAction
 from appliance.daemon.clock_guard import CLOCK
 from appliance.jobs.prune import DISK
-from appliance.orders.ledger_rebuild import HALT_NAME as REBUILT
+from appliance.orders.reconciliation import HALT_NAME as REBUILT
 from appliance.safety.halt import NAMES
 from appliance.schedule.absence import ABSENT
 

@@ -15,8 +15,7 @@ from appliance.ledger import broker_orders, choices, fills, intents, snapshots
 from appliance.ledger.intents import IntentState
 from appliance.ledger.snapshots import Phase
 from appliance.orders import OrderPath, reconciliation
-from appliance.orders.ledger_rebuild import rebuild
-from appliance.orders.reconciliation import LAST, accept, agree, begin
+from appliance.orders.reconciliation import LAST, accept, agree, begin, rebuild
 from execution.orders import OrderStatus
 from signals.errors import BrokerUnreachable, FixInput, ReconBreak, TripwireHalt
 from tests.fakes.rehearsal import CALENDAR, D, Rehearsal, at, entry_of, reported_after_send

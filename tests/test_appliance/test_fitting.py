@@ -10,9 +10,9 @@ import pytest
 from appliance.config import ApplianceConfig, StoresConfig
 from appliance.schedule.timetable import TIMETABLE, Entering, table_of
 from appliance.setup import sizes
-from appliance.setup.machine import kind_of_machine
 from appliance.setup.paper_keys import KeyPair, seal
 from appliance.setup.sizes import Size, fitted, size_for
+from appliance.setup.wizard import kind_of_machine
 from execution.planning.config import EntryStyle
 from portfolio.config import BookSides
 from signals.errors import FixInput

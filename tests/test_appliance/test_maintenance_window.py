@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from appliance.commands.command_line import app
 from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
-from appliance.schedule.maintenance_window import busy_until
-from appliance.schedule.timetable import TIMETABLE, Entering, table_of
+from appliance.schedule.timetable import TIMETABLE, Entering, busy_until, table_of
 from signals.market.sessions import NEW_YORK, xnys
 from signals.schedule.job_windows import Timetable
 

@@ -15,7 +15,7 @@ from appliance.controls.latch import FRESH, LatchRecord, LatchState
 from appliance.ledger.job_runs import JobRun
 from appliance.runtime.venue import Counterparty, broker_asked_once
 from appliance.schedule.job import EXIT_CODES, JobStatus
-from appliance.status.health import HealthStatus, assess
+from appliance.status.vitals import HealthStatus, assess
 from appliance.system.clock import SystemClock, VirtualClock
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import DurableFs, StateFolder, exclusive

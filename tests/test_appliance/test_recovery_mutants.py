@@ -24,7 +24,7 @@ from appliance.jobs.reconcile import reconcile
 from appliance.jobs.trade import trade
 from appliance.ledger import activities, intents, plans
 from appliance.ledger.intents import MOVES, IntentState, JournalEntry
-from appliance.orders import batch, reconciliation, recovery, resolution, send_sequence, submission, unfilled_orders
+from appliance.orders import batch, reconciliation, recovery, resolution, submission, unfilled_orders
 from appliance.orders.order_path import OrderPath
 from execution.brokers.base import Refused, Unknown
 from execution.orders import IntentKey
@@ -251,7 +251,7 @@ def follow_up_with_the_whole_order(patch: Patch) -> None:
 
 
 def open_before_the_close_is_filled(patch: Patch) -> None:
-    patch.setattr(send_sequence, "_may_follow", lambda path, plan, entry: True)
+    patch.setattr(batch, "_may_follow", lambda path, plan, entry: True)
 
 
 def book_activities_again(patch: Patch) -> None:

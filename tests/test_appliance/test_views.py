@@ -17,7 +17,7 @@ from appliance.ledger.tripwires import TripwireRow
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.system.state_folder import StateFolder
 from appliance.tui.demo import build
-from appliance.views import blotter, bundle_facts, monitoring, performance, positions, reconciliations, runs, signal_table, tripwire_checks
+from appliance.views import blotter, bundle_facts, monitoring, performance, positions, runs, signal_table, tripwire_checks
 from appliance.views.overview import DaemonState, daemon_state
 from execution.brokers.base import Account, Position
 from signals.errors import LedgerUnusable
@@ -258,7 +258,7 @@ def test_what_an_earlier_release_recorded_of_its_jobs_is_shown(ledger: Ledger) -
     assert (shown["total"], shown["market"], shown["best"][0]) == ("-554.70", "111.75", ["GWQE", "189.93"])
     assert monitoring.drift(ledger, day).rows[1]["name"] == "log_traded_usd_20"
     assert monitoring.data(ledger, day, 5).rows[0]["status"] == "GREEN"
-    assert reconciliations.reconciliation(ledger, day, 5).rows[0]["cash"] == "1005024"
+    assert runs.reconciliation(ledger, day, 5).rows[0]["cash"] == "1005024"
 
 
 def test_figures_of_another_shape_are_not_this_program_s(ledger: Ledger) -> None:

@@ -14,8 +14,18 @@ from appliance.bundles.slots import UNSIZED
 from appliance.controls.latch import Latch
 from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.status.health import HealthStatus
-from appliance.status.vitals import NOT_TRADED, DaemonFacts, DaemonNotes, HealthFacts, ProcessFacts, Vitals, daemon_facts, metrics, vitals
+from appliance.status.vitals import (
+    NOT_TRADED,
+    DaemonFacts,
+    DaemonNotes,
+    HealthFacts,
+    HealthStatus,
+    ProcessFacts,
+    Vitals,
+    daemon_facts,
+    metrics,
+    vitals,
+)
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import DurableFs, StateFolder, only_daemon
 from signals.errors import Locked

@@ -13,8 +13,7 @@ from portfolio.policy.target import target_book
 from portfolio.risk.cvar import historical_cvar, normal_cvar_multiplier, session_cvar
 from portfolio.risk.hrp import budgets, hrp_weights, shared_by_risk
 from portfolio.risk.kelly import SizingCoefficient
-from portfolio.risk.model import FORECAST_LIMIT, RiskModel, estimate, with_volatility
-from portfolio.risk.scaling import annual_volatility
+from portfolio.risk.model import FORECAST_LIMIT, RiskModel, annual_volatility, estimate, with_volatility
 from signals.errors import InvariantBroken
 from tests.test_portfolio.books import SESSION, bars_of, names, random_scores, risk_model
 

@@ -13,8 +13,7 @@ from portfolio.build import AccountSize, PortfolioConfig, build
 from portfolio.config import BookSides
 from portfolio.policy.target import TargetBook, candidates_of, target_book
 from portfolio.risk.kelly import SizingCoefficient
-from portfolio.risk.model import RiskModel
-from portfolio.risk.scaling import annual_volatility
+from portfolio.risk.model import RiskModel, annual_volatility
 from portfolio.weights import TargetWeights
 from signals.config import load
 from signals.errors import InvariantBroken, ScoresInvalid

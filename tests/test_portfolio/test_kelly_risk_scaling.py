@@ -16,7 +16,7 @@ from portfolio.risk.kelly import (
     kelly_scalar,
     kelly_weights,
 )
-from portfolio.risk.scaling import annual_volatility, volatility_scalar
+from portfolio.risk.model import annual_volatility, volatility_scalar
 from signals.errors import InvariantBroken
 from signals.scoring.scores import shrunk_ic
 

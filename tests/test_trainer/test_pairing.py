@@ -13,7 +13,7 @@ from click.testing import Result
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, load_pem_private_key
 from typer.testing import CliRunner
 
-from appliance.commands import guided_setup
+from appliance.commands import setup
 from appliance.runtime.commissioning import trusted_by
 from appliance.storage.published_store import PublishedFolder
 from signals.bundle import PublicKey, read_keyset
@@ -85,7 +85,7 @@ def test_the_file_of_a_pass_phrase_is_its_owner_s_alone_and_long_enough(tmp_path
 def trusted(fingerprint: str, store: Path, state: Path) -> Result:
     device = typer.Typer()
     device.command()(lambda: None)
-    guided_setup.register(device)
+    setup.register(device)
     return CliRunner().invoke(device, ["trust", fingerprint, "--store", str(store), "--state", str(state)])
 
 

@@ -39,7 +39,7 @@ from scipy.stats import t as student
 
 from portfolio.nav import Nav
 from portfolio.policy.sizing import GRID, WHOLE, SizingPolicy
-from portfolio.risk.scaling import SESSIONS_PER_YEAR
+from portfolio.risk.model import SESSIONS_PER_YEAR
 from signals.errors import FixInput
 from signals.market.bars import Flags, Floats
 from trainer.learners.linear import Ridge

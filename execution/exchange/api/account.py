@@ -20,7 +20,7 @@ from execution.exchange.core.wire import (
     market_day_row,
     settings_row,
 )
-from execution.exchange.protocol import query, refusals
+from execution.exchange.protocol import refusals
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
 from signals.market.sessions import NEW_YORK
@@ -73,8 +73,8 @@ def _check_settings(changes: dict[str, object]) -> None:
 
 def activities(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/account/activities."""
-    kinds = frozenset(query.words(request, "activity_types"))
-    category = query.word(request, "category", ("", "trade_activity", "non_trade_activity"), "")
+    kinds = frozenset(request.words("activity_types"))
+    category = request.word("category", ("", "trade_activity", "non_trade_activity"), "")
     return _activities(exchange, request, kinds, category)
 
 
@@ -84,8 +84,8 @@ def activities_of_type(exchange: Exchange, request: ApiRequest, kind: str) -> Ap
 
 
 def _activities(exchange: Exchange, request: ApiRequest, kinds: frozenset[str], category: str) -> ApiResponse:
-    size = query.count(request, "page_size", ACTIVITIES_MAX, ACTIVITIES_MAX)
-    ascending = query.word(request, "direction", ("asc", "desc"), "desc") == "asc"
+    size = request.count("page_size", ACTIVITIES_MAX, ACTIVITIES_MAX)
+    ascending = request.word("direction", ("asc", "desc"), "desc") == "asc"
     entries = exchange.venue.book.entries
     ordered = list(entries) if ascending else list(reversed(entries))
     ordered = _after_token(ordered, request.query.get("page_token"))
@@ -110,7 +110,7 @@ def _wanted(entry: ActivityRow, kinds: frozenset[str], category: str) -> bool:
 
 
 def _in_window(entry: ActivityRow, request: ApiRequest) -> bool:
-    after, until, on = query.instant(request, "after"), query.instant(request, "until"), query.day(request, "date")
+    after, until, on = request.instant("after"), request.instant("until"), request.day("date")
     return (
         (after is None or entry.at > after)
         and (until is None or entry.at < until)
@@ -126,26 +126,26 @@ def clock(exchange: Exchange, request: ApiRequest) -> ApiResponse:
 def calendar(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/calendar: the sessions of [start, end]."""
     table = exchange.venue.market.calendar
-    first = query.day(request, "start") or CALENDAR_FIRST
-    last = query.day(request, "end") or CALENDAR_LAST
+    first = request.day("start") or CALENDAR_FIRST
+    last = request.day("end") or CALENDAR_LAST
     return answer([calendar_row(table.session(day), table) for day in table.between(first, last)])
 
 
 def market_clocks(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v3/clock: of each market that is asked for, now or at `time`; NYSE and NASDAQ keep the same hours."""
-    at, market = query.instant(request, "time") or exchange.now, exchange.venue.market
+    at, market = request.instant("time") or exchange.now, exchange.venue.market
     if at >= market.calendar.sessions[-1].open:
         raise RefusedByVenue(refusals.CALENDAR_ENDS, last=market.calendar.days[-1].isoformat())
-    asked = query.words(request, "markets") or tuple(MARKETS)
+    asked = request.words("markets") or tuple(MARKETS)
     return answer({"clocks": [market_clock_row(_market(name), at, market) for name in asked]})
 
 
 def market_calendar(exchange: Exchange, request: ApiRequest, name: str) -> ApiResponse:
     """GET /v3/calendar/{market}: the sessions of [start, end], a week from today unless said otherwise."""
     table, acronym = exchange.venue.market.calendar, _market(name)
-    first = query.day(request, "start") or exchange.now.astimezone(NEW_YORK).date()
-    last = query.day(request, "end") or first + timedelta(days=7)
-    zone = UTC if query.word(request, "timezone", ("", "UTC"), "") else NEW_YORK
+    first = request.day("start") or exchange.now.astimezone(NEW_YORK).date()
+    last = request.day("end") or first + timedelta(days=7)
+    zone = UTC if request.word("timezone", ("", "UTC"), "") else NEW_YORK
     days = [market_day_row(table.session(day), table, zone) for day in table.between(first, last)]
     return answer({"market": MARKETS[acronym], "calendar": days})
 
@@ -160,7 +160,7 @@ def _market(name: str) -> str:
 def assets(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/assets."""
     venue = exchange.venue
-    status = query.word(request, "status", ("", "active", "inactive", "all"), "")
+    status = request.word("status", ("", "active", "inactive", "all"), "")
     known = (listing(symbol, venue.book, venue.market, venue.config, venue.now) for symbol in venue.market.ever_listed(venue.now))
     rows = [asset_row(asset) for asset in known if asset is not None]
     if request.query.get("asset_class", "us_equity") != "us_equity":

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from execution.exchange.core.book import fixed_id
 from execution.exchange.core.wire import STAMP_FORMAT, bar_row, instant
 from execution.exchange.market.spans import Frame, Span, hours, longer, merged, midnight, print_at, restated, within
-from execution.exchange.protocol import query
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import ASSET_NOT_FOUND, BAD_QUERY, RefusedByVenue
 from execution.orders import Side, to_price
@@ -31,7 +30,7 @@ ADJUSTMENTS = frozenset({"raw", "split", "dividend", "spin-off", "all"})
 
 def bars(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v2/stocks/bars: sorted by symbol, then time; the limit counts bars over all symbols."""
-    rows, token = _bar_page(exchange, request, query.words(request, "symbols"))
+    rows, token = _bar_page(exchange, request, request.words("symbols"))
     grouped: dict[str, list[JsonObject]] = {}
     for symbol, row in rows:
         grouped.setdefault(symbol, []).append(row)
@@ -50,10 +49,10 @@ def _bar_page(exchange: Exchange, request: ApiRequest, symbols: tuple[str, ...])
     frame = Frame.read(request.query.get("timeframe", ""))
     if frame is None or not _serves(exchange, frame):
         raise RefusedByVenue(BAD_QUERY, parameter="timeframe", given=request.query.get("timeframe", ""))
-    limit = query.count(request, "limit", BARS_PAGE, BARS_MAX)
-    descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
-    first = query.instant(request, "start") or midnight(exchange.now.astimezone(NEW_YORK).date())
-    last = query.instant(request, "end") or exchange.now
+    limit = request.count("limit", BARS_PAGE, BARS_MAX)
+    descending = request.word("sort", ("asc", "desc"), "asc") == "desc"
+    first = request.instant("start") or midnight(exchange.now.astimezone(NEW_YORK).date())
+    last = request.instant("end") or exchange.now
     meant = _meant(request)
     factor = _adjustment(exchange, request)
     resume = _read_token(request.query.get("page_token"))
@@ -119,12 +118,12 @@ def _meant(request: ApiRequest) -> tuple[date | None, bool]:
     """Read `asof`: the day on which the symbols are meant; `-` for the bare symbols, which no name change maps."""
     if request.query.get("asof") == "-":
         return None, False
-    return query.day(request, "asof"), True
+    return request.day("asof"), True
 
 
 def _adjustment(exchange: Exchange, request: ApiRequest) -> Callable[[str, date], Decimal]:
     """Return the divisor of prices: splits by now on raw bars; adjusted bars are served as they are."""
-    wanted = frozenset(query.words(request, "adjustment")) or frozenset({"raw"})
+    wanted = frozenset(request.words("adjustment")) or frozenset({"raw"})
     if not wanted <= ADJUSTMENTS:
         raise RefusedByVenue(BAD_QUERY, parameter="adjustment", given=request.query.get("adjustment", ""))
     if not wanted & {"split", "all"}:
@@ -154,7 +153,7 @@ RowSource = Callable[["Exchange", str], "JsonObject | None"]
 
 
 def _of_many(row_of: RowSource, name: str, exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    rows = {symbol: row_of(exchange, symbol) for symbol in query.words(request, "symbols")}
+    rows = {symbol: row_of(exchange, symbol) for symbol in request.words("symbols")}
     known = {symbol: row for symbol, row in rows.items() if row is not None}
     return answer({name: known, "currency": "USD"} if name else known)
 
@@ -251,10 +250,10 @@ def _snapshot(exchange: Exchange, symbol: str) -> JsonObject | None:
 def corporate_actions(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /v1/corporate-actions: what is public at `now`, by process date in [start, end]."""
     today = exchange.now.astimezone(NEW_YORK).date()
-    first, last = query.day(request, "start") or today, query.day(request, "end") or today
-    symbols, types = frozenset(query.words(request, "symbols")), frozenset(query.words(request, "types"))
-    limit = query.count(request, "limit", ACTIONS_PAGE, ACTIONS_MAX)
-    descending = query.word(request, "sort", ("asc", "desc"), "asc") == "desc"
+    first, last = request.day("start") or today, request.day("end") or today
+    symbols, types = frozenset(request.words("symbols")), frozenset(request.words("types"))
+    limit = request.count("limit", ACTIONS_PAGE, ACTIONS_MAX)
+    descending = request.word("sort", ("asc", "desc"), "asc") == "desc"
     found = [
         (family, row)
         for action in exchange.venue.market.announced(exchange.now)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from execution.exchange.core.desk import cancel, place, replace_order
 from execution.exchange.core.wire import order_row
 from execution.exchange.orders.order import Order
-from execution.exchange.protocol import query, refusals
+from execution.exchange.protocol import refusals
 from execution.exchange.protocol.draft import parse
 from execution.exchange.protocol.message import NO_CONTENT, ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
@@ -31,11 +31,11 @@ def list_orders(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     Nested, legs are with the first order of their group, which is open as long as one of it is; else they are rows, held ones of no
     list of open orders.
     """
-    status = query.word(request, "status", ("open", "closed", "all"), "open")
-    ascending = query.word(request, "direction", ("asc", "desc"), "desc") == "asc"
-    limit = query.count(request, "limit", PAGE, PAGE_MAX)
+    status = request.word("status", ("open", "closed", "all"), "open")
+    ascending = request.word("direction", ("asc", "desc"), "desc") == "asc"
+    limit = request.count("limit", PAGE, PAGE_MAX)
     book = exchange.venue.book
-    is_nested, every = query.flag(request, "nested"), book.open_orders() if status == "open" else list(book.orders.values())
+    is_nested, every = request.flag("nested"), book.open_orders() if status == "open" else list(book.orders.values())
     if is_nested:
         pool = sorted({order.root: book.orders[order.root] for order in every}.values(), key=lambda order: order.seq)
     else:
@@ -51,13 +51,13 @@ def _is_over(exchange: Exchange, order: Order, is_nested: bool) -> bool:
 
 
 def _selected(exchange: Exchange, request: ApiRequest, pool: list[Order]) -> Iterator[Order]:
-    after, until = query.instant(request, "after"), query.instant(request, "until")
+    after, until = request.instant("after"), request.instant("until")
     low, high = _neighbour(exchange, request, "after_order_id"), _neighbour(exchange, request, "before_order_id")
     if low is not None and high is not None:
         raise RefusedByVenue(refusals.EXCLUSIVE_PARAMETERS, one="after_order_id", other="before_order_id")
     if (low or high) and (after or until):
         raise RefusedByVenue(refusals.EXCLUSIVE_PARAMETERS, one="order ids", other="after or until")
-    symbols = frozenset(query.words(request, "symbols"))
+    symbols = frozenset(request.words("symbols"))
     side = request.query.get("side")
     for order in pool:
         if (
@@ -79,7 +79,7 @@ def _neighbour(exchange: Exchange, request: ApiRequest, name: str) -> Order | No
 def get_order(exchange: Exchange, request: ApiRequest, order_id: str) -> ApiResponse:
     """GET /v2/orders/{order_id}."""
     found = _order(exchange, order_id)
-    return _whole(exchange, found) if query.flag(request, "nested") else answer(order_row(found))
+    return _whole(exchange, found) if request.flag("nested") else answer(order_row(found))
 
 
 def get_by_client_id(exchange: Exchange, request: ApiRequest) -> ApiResponse:

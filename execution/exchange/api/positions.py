@@ -13,10 +13,9 @@ from execution.exchange.core.desk import cancel, place
 from execution.exchange.core.wire import order_row, position_row
 from execution.exchange.core.working import SHARE_STEP
 from execution.exchange.orders.order import Order
-from execution.exchange.protocol import query, refusals
+from execution.exchange.protocol import refusals
 from execution.exchange.protocol.draft import decimal_of, parse
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
-from execution.exchange.protocol.query import flag
 from execution.exchange.protocol.refusals import BAD_QUERY, RefusedByVenue
 from signals.market.sessions import NEW_YORK
 from signals.text.strict_json import JsonObject
@@ -58,7 +57,7 @@ def close(exchange: Exchange, request: ApiRequest, name: str) -> ApiResponse:
 def close_all(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """DELETE /v2/positions: one row a position, with the order or the refusal of closing it."""
     venue = exchange.venue
-    if flag(request, "cancel_orders"):
+    if request.flag("cancel_orders"):
         for order in venue.book.open_orders():
             if venue.book.orders[order.id].is_open:  # one of a group ends the others
                 cancel(venue, order)
@@ -116,8 +115,8 @@ def portfolio_history(exchange: Exchange, request: ApiRequest) -> ApiResponse:
 
 def _range(exchange: Exchange, request: ApiRequest) -> tuple[date, date]:
     today = exchange.now.astimezone(NEW_YORK).date()
-    last = query.day(request, "end") or query.day(request, "date_end") or today
-    start = query.day(request, "start")
+    last = request.day("end") or request.day("date_end") or today
+    start = request.day("start")
     if start is not None:
         return start, last
     period = request.query.get("period") or DEFAULT_PERIOD

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from execution.exchange.core.clock import ExchangeVirtualClock
 from execution.exchange.core.desk import touch
 from execution.exchange.core.wire import instant
-from execution.exchange.protocol import query, refusals
+from execution.exchange.protocol import refusals
 from execution.exchange.protocol.faults import Fault
 from execution.exchange.protocol.message import ApiRequest, ApiResponse, answer
 from execution.exchange.protocol.refusals import RefusedByVenue
@@ -56,7 +56,7 @@ def advance(exchange: Exchange, request: ApiRequest) -> ApiResponse:
 
 def log(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /_sim/log: requests in the order of arrival; `method` and `after` (a sequence number) select."""
-    method, after = request.query.get("method"), query.count(request, "after", 0, LOG_ROWS_MAX)
+    method, after = request.query.get("method"), request.count("after", 0, LOG_ROWS_MAX)
     rows = [row for row in exchange.venue.book.log if row.seq > after and method in (None, row.method)]
     return answer(
         [
@@ -101,7 +101,7 @@ def closure(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     Orders good until cancelled go on waiting. D must not have opened yet.
     """
     given = str(request.json().get("session") or "")
-    day = query.day(ApiRequest("POST", "", {"session": given}), "session")
+    day = ApiRequest("POST", "", {"session": given}).day("session")
     if day is None or not _is_ahead(exchange, day):
         raise RefusedByVenue(refusals.NOT_TO_CLOSE, day=given)
     ended = exchange.strike(day)
@@ -132,7 +132,7 @@ def _symbol_and_flag(body: Mapping[str, Json], flag: str) -> tuple[str, bool]:
 
 
 def _instant(body: Mapping[str, Json], name: str) -> datetime:
-    found = query.instant(ApiRequest("POST", "", {name: str(body.get(name) or "")}), name)
+    found = ApiRequest("POST", "", {name: str(body.get(name) or "")}).instant(name)
     if found is None:
         raise RefusedByVenue(refusals.BAD_PARAMETER, parameter=name, given="")
     return found

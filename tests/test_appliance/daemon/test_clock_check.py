@@ -14,7 +14,7 @@ import pytest
 
 from appliance.daemon import briefing
 from appliance.daemon.briefing import Briefing
-from appliance.daemon.clock_check import AGAIN_SECONDS, ClockCheck
+from appliance.daemon.clock_guard import AGAIN_SECONDS, ClockCheck
 from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.system.time_sync import Instants, between, chrony_says, instants, kernel_says, skew_seconds
 from signals.errors import BrokerUnreachable

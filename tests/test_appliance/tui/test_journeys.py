@@ -15,12 +15,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from appliance.daemon import control_socket
-from appliance.tui import remembered
 from appliance.tui.app import ApplianceApp
-from appliance.tui.banner import Banner, Notice
+from appliance.tui.banner import Banner, Notice, ScreenBar
 from appliance.tui.dialogs import HelpScreen, TypedScreen
-from appliance.tui.menu_bars import ScreenBar
-from appliance.tui.row_filter import Arrangement
+from appliance.tui.row_filter import Arrangement, read_sorts
 from appliance.views.monitoring import ATTRIBUTION_PARTS
 
 Screens = Callable[..., ApplianceApp]
@@ -221,7 +219,7 @@ async def test_the_sort_of_a_screen_is_there_again_at_the_next_start(screens: Sc
         assert falling == sorted(falling, reverse=True) and {row["side"] for row in app.pane.grid.content.rows} > {"SHORT"}
     for content in (b"{", b"[1]", b'{"positions": ["gone", true]}', b'{"positions": "quantity", "nowhere": ["a", true]}', b" " * 20_000):
         place.write_bytes(content)
-        assert remembered.read(place) == {}
+        assert read_sorts(place) == {}
     app = screens(remembered=place / "below a file")
     async with app.run_test(size=SIZE) as pilot:
         await settled(pilot)
