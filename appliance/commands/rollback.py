@@ -13,10 +13,9 @@ from appliance.bundles.store import BundleStore
 from appliance.market.dataset_mark import DatasetMark
 from appliance.options import DEFAULT_STATE, AsJson, Credentials, State
 from appliance.runtime.device import Device, opened
-from appliance.safety.halt import notify
+from appliance.safety.halt import warn
 from appliance.storage.published_sources import PublishedSources
 from appliance.system.operator import confirm_typed, who
-from appliance.system.ports import Severity
 from signals.bundle import DataGrant, RollbackGrant, read_bundle_manifest, read_data_grant, read_grant
 from signals.bundle.manifest import MANIFEST_NAME
 from signals.errors import BundleRefused, FixInput
@@ -65,7 +64,7 @@ def rollback_bundle(
         manifest = done.bundle.manifest
         name = f"{manifest.seq}-{manifest.bundle_id}"
         with device.deps() as deps:
-            notify(deps, Severity.WARN, f"rollback-{name}", "an older bundle is in force", f"{who()} went back to {name}: {named.reason}")
+            warn(deps, f"rollback-{name}", "an older bundle is in force", f"{who()} went back to {name}: {named.reason}")
     emit(
         {"in_force": name, "is_new": done.is_new, "by": who(), "reason": named.reason},
         as_json=as_json,
@@ -99,9 +98,8 @@ def rollback_data(
         today = device.calendar.last_closed(device.clock.now())
         mark = DatasetMark(device.folder.bundles, device.fs).go_back(named, today)
         with device.deps() as deps:
-            notify(
+            warn(
                 deps,
-                Severity.WARN,
                 f"rollback-data-{named.high_water}",
                 "an older dataset is accepted",
                 f"{who()} went back to version {mark.version} of {mark.name}: {named.reason}",

@@ -5,9 +5,8 @@ from datetime import date
 from appliance.backup.copies import listed, retire, shorter, take
 from appliance.backup.vault import vault_at
 from appliance.context import Deps
-from appliance.safety.halt import notify
+from appliance.safety.halt import warn
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.system.ports import Severity
 from signals.errors import BadBackup, StoreUnreachable
 
 BACKUP = "backup"
@@ -36,16 +35,15 @@ def backup(session: date, deps: Deps) -> JobReport:
     try:
         gone = retire(vault, done, config)
         if fuller := shorter(done, listed(vault)):
-            notify(
+            warn(
                 deps,
-                Severity.WARN,
                 f"shorter-{session}",
                 "the ledger holds less than an earlier backup",
                 f"that of {fuller.at:%Y-%m-%d %H:%M} UTC holds more; no old one is deleted. Was the ledger lost?",
             )
     except (StoreUnreachable, BadBackup) as error:
         gone = ()
-        notify(deps, Severity.WARN, f"retention-{session}", "old backups could not be deleted", str(error))
+        warn(deps, f"retention-{session}", "old backups could not be deleted", str(error))
     summary = f"{sum(done.rows.values())} rows in {done.size / 2**20:.1f} MB, read back; {len(gone)} old ones deleted"
     figures = {"name": done.name, "size": done.size, "sha256": done.sha256, "rows": dict(done.rows), "gone": list(gone)}
     return JobReport(BACKUP, session, JobStatus.DONE, summary, figures)

@@ -15,8 +15,7 @@ from appliance.context import Deps
 from appliance.ledger import arms, events
 from appliance.ledger.arms import DrawRow
 from appliance.ledger.events import BankRow, EndedEvent, EventRow, OutcomeRow
-from appliance.safety.halt import notify
-from appliance.system.ports import Severity
+from appliance.safety.halt import warn
 from signals.bundle import Bundle
 from signals.bundle.verification import Infer
 from signals.errors import DataNotUsable, FixInput, InvariantBroken, NotASession, ScoresInvalid
@@ -43,7 +42,7 @@ def record_events(session: date, asof: date, deps: Deps) -> str:
     try:
         found, known = _recorded(asof, deps)
     except (DataNotUsable, FixInput, InvariantBroken) as error:
-        notify(deps, Severity.WARN, f"events-{session}", f"no events of {asof}", f"{error}. Scores and orders do not read them")
+        warn(deps, f"events-{session}", f"no events of {asof}", f"{error}. Scores and orders do not read them")
         return f"events: {error}"
     return f"{found} events, {known} outcomes" if found or known else ""
 
@@ -95,7 +94,7 @@ def bank_of(asof: date, bundle: Bundle, deps: Deps, run: Infer) -> AnalogBank:
     try:
         _take_in(asof, bundle, deps, run)
     except (DataNotUsable, FixInput, InvariantBroken, NotASession, ScoresInvalid) as error:
-        notify(deps, Severity.WARN, f"own-bank-{asof}", "this device's own events are not asked as analogs", str(error))
+        warn(deps, f"own-bank-{asof}", "this device's own events are not asked as analogs", str(error))
         return signed
     own = events.in_bank(deps.ledger, bundle.sha256, asof, MOST_ROWS)
     if not own:

@@ -23,12 +23,11 @@ from appliance.market.snapshot import DataSnapshot
 from appliance.safety import broker_cross_check, reductions
 from appliance.safety.broker_cross_check import CrossCheck, ExtremeReturns
 from appliance.safety.enforce import asks_to_reduce, enforce
-from appliance.safety.halt import notify
+from appliance.safety.halt import warn
 from appliance.safety.ramp import plan_turnovers, ramp_share
 from appliance.safety.tripwire_figures import account_figures, machine_figures
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.storage.published_sources import PublishedSources
-from appliance.system.ports import Severity
 from execution import morning
 from execution.morning import ADV_SESSIONS, AccountReport, Evening, Morning, MorningTargets
 from execution.orders import Plan, Provenance
@@ -130,7 +129,7 @@ def _decide(session: date, blend: Blend, snapshot: DataSnapshot, reported: Accou
     bars = deps.market.bars(asof, WINDOW_SESSIONS)
     extremes = broker_cross_check.extreme_returns(deps, session, bars, snapshot, reported.positions)
     if words := extremes.sentence():
-        notify(deps, Severity.WARN, f"extreme-{session}", "extreme returns of held names", words)
+        warn(deps, f"extreme-{session}", "extreme returns of held names", words)
     evening = _evening(session, bars, snapshot, extremes.confirmed, deps)
     seen = broker_cross_check.without_disputed(morning.known(blend, evening), _kept(deps))
     path = morning.path_since(
@@ -140,7 +139,7 @@ def _decide(session: date, blend: Blend, snapshot: DataSnapshot, reported: Accou
     decided = morning.wanted(seen, reported, deps.config.portfolio, session, path=path, ramp=ramp, sizing=sizing)
     opinion = broker_cross_check.cross_check(deps, session, seen, snapshot.basis, decided, reported)
     if opinion.reasons:
-        notify(deps, Severity.WARN, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
+        warn(deps, f"opinion-{session}", "names that the broker does not confirm", opinion.sentence())
     checks = enforce(deps, session, Stage.OPINION, opinion.figures)
     if opinion.reasons:
         seen = broker_cross_check.without_disputed(seen, opinion.reasons)

@@ -30,9 +30,8 @@ from pathlib import Path
 from appliance.context import Deps
 from appliance.market.snapshot import parts_of
 from appliance.market.vendor_record import is_snapshot
-from appliance.safety.halt import halt, notify
+from appliance.safety.halt import halt, warn
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.system.ports import Severity
 from signals.alerts.alert import LINES_KEPT
 from signals.errors import FixInput
 from signals.files import newest_lines
@@ -160,7 +159,7 @@ def free_disk_space(deps: Deps, session: date | None) -> None:
     if is_full and deps.latch.read().is_armed:
         halt(deps, session, DISK, f"{words}, {limits.halt_free_disk:.0%} must be", measure=MEASURE)
         return
-    notify(deps, Severity.WARN, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one.")
+    warn(deps, "disk-low", "the disk is filling", f"{words}. Free space, or replace it with a larger one.")
 
 
 def _share(free: object) -> str:

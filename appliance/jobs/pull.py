@@ -17,10 +17,9 @@ from appliance.ledger.figures import PullFigures
 from appliance.market import publication_differences
 from appliance.market.dataset_mark import DatasetMark
 from appliance.market.vendor_sessions import CompletionResult, complete
-from appliance.safety.halt import notify
+from appliance.safety.halt import warn
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.storage.published_sources import verified_manifest
-from appliance.system.ports import Severity
 from signals.errors import BundleRefused, InvariantBroken, StoreUnreachable
 from signals.market.manifest import Manifest
 from signals.scoring.signed import SIZING_DOCUMENT, STACK_DOCUMENT, DocumentKind
@@ -46,7 +45,7 @@ def pull(session: date, deps: Deps) -> JobReport:
     move_former(deps.folder, deps.fs)
     # First, so that a revocation arrives whatever else is published, missing or garbage.
     if refusal := pull_keyset(bundles, own):
-        notify(deps, Severity.WARN, f"keyset-{session}", "the published key set is refused", refusal)
+        warn(deps, f"keyset-{session}", "the published key set is refused", refusal)
     store = deps.sources.data()
     manifest = verified_manifest(store, own.keyset(), asof, deps.config.stores.data)
     is_completed = deps.config.stores.bars is BarsFrom.ALPACA
@@ -60,9 +59,8 @@ def pull(session: date, deps: Deps) -> JobReport:
         )
     now = deps.clock.now()
     if deps.market.set_aside_damaged():
-        notify(
+        warn(
             deps,
-            Severity.WARN,
             f"market-{session}",
             "the market store was damaged",
             "It is rebuilt from the published dataset; the damaged file is kept next to it.",
@@ -90,7 +88,7 @@ def pull(session: date, deps: Deps) -> JobReport:
         slots = [pull_slot(slot, bundles, deps.folder, deps.fs, asof, deps.config, deps.calendar) for slot in slots_of(deps.config)]
     for one in slots:
         if one.refusal:
-            notify(deps, Severity.WARN, f"bundle-{one.slot.key}-{session}", f"the {one.slot.name} bundle is refused", one.refusal)
+            warn(deps, f"bundle-{one.slot.key}-{session}", f"the {one.slot.name} bundle is refused", one.refusal)
     _require_any(slots, deps, refusal)
     wanted = ((deps.config.stack, STACK_DOCUMENT), (deps.config.sizing, SIZING_DOCUMENT))
     documents = [_document(kind, session, asof, deps) for is_asked, kind in wanted if is_asked and not refusal]
@@ -112,7 +110,7 @@ def _document(kind: DocumentKind[Any], session: date, asof: date, deps: Deps) ->
     except BundleRefused as error:
         title = f"the published {kind.noun} is refused"
         is_stack = kind.place == STACK_DOCUMENT.place
-        notify(deps, Severity.WARN, f"stack-{session}" if is_stack else f"sizing-{session}", title, str(error))
+        warn(deps, f"stack-{session}" if is_stack else f"sizing-{session}", title, str(error))
         return f"{kind.noun} refused: {error}"
 
 
@@ -169,9 +167,8 @@ def _report_differences(session: date, deps: Deps) -> None:
     connection = deps.market.connection()
     found = publication_differences.differences(connection)
     if found:
-        notify(
+        warn(
             deps,
-            Severity.WARN,
             f"published-{session}",
             "what was published differs from what this device had",
             f"{'; '.join(one.sentence() for one in found)}. The published rows hold now; the orders of these evenings"
@@ -185,5 +182,5 @@ def _completed(manifest: Manifest, asof: date, deps: Deps) -> CompletionResult:
         raise InvariantBroken("a device that asks a vendor for bars was opened without one")
     added = complete(deps.market, deps.open_bars(), manifest, deps.calendar, asof, deps.fs, deps.folder.completed)
     if added.unsupported:
-        notify(deps, Severity.WARN, f"actions-{asof}", "corporate actions that the books cannot represent", "; ".join(added.unsupported))
+        warn(deps, f"actions-{asof}", "corporate actions that the books cannot represent", "; ".join(added.unsupported))
     return added

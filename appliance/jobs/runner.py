@@ -21,10 +21,9 @@ from appliance.controls import halt_file
 from appliance.jobs.prune import free_disk_space
 from appliance.ledger import job_runs, snapshots
 from appliance.ledger.job_runs import JobRun
-from appliance.safety.halt import halt, halt_name, notify
+from appliance.safety.halt import halt, halt_name, warn
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
-from appliance.system.ports import Severity
 from signals.errors import FixInput, HaltDevice, OutcomeUnknown, Paused, SkipSession
 from signals.schedule.job_windows import windows
 
@@ -110,20 +109,14 @@ def take_halt_file_away(deps: Deps) -> None:
     """Remove the file HALT once it was carried out, or ask a person to, and remember that it was."""
     if not halt_file.remove(deps.fs, deps.folder):
         deps.ledger.write_meta(KEPT, halt_file.identity(deps.folder))
-        notify(
-            deps,
-            Severity.WARN,
-            "halt-file",
-            "the file HALT cannot be removed",
-            f"Remove {deps.folder.halt_request} yourself before you re-arm",
-        )
+        warn(deps, "halt-file", "the file HALT cannot be removed", f"Remove {deps.folder.halt_request} yourself before you re-arm")
 
 
 def _outcome(entry: JobSpec, session: date, deps: Deps) -> JobReport:
     try:
         return replace(entry.job(session, deps), job=entry.name, session=session)
     except SkipSession as error:
-        notify(deps, Severity.WARN, f"skip-{session}", f"{session} is skipped", f"{error}. No new orders; {_exposure(deps)}.")
+        warn(deps, f"skip-{session}", f"{session} is skipped", f"{error}. No new orders; {_exposure(deps)}.")
         return JobReport(entry.name, session, JobStatus.SKIPPED, str(error), {"error": type(error).__name__})
     except (HaltDevice, OutcomeUnknown) as error:
         record = halt(deps, session, halt_name(error), str(error))

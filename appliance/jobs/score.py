@@ -26,10 +26,9 @@ from appliance.monitoring.drift import delivered_drift, ratio, score_drift
 from appliance.monitoring.expectation import promise_of
 from appliance.monitoring.feature_restatement import Restatement, compare
 from appliance.safety.enforce import enforce, record
-from appliance.safety.halt import notify
+from appliance.safety.halt import warn
 from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import table_of
-from appliance.system.ports import Severity
 from portfolio.policy.blend import MOST_MISSING
 from signals.bundle import Bundle, Part
 from signals.bundle.child_inference import infer_in_child
@@ -141,7 +140,7 @@ def _judge(session: date, asof: date, faults: Mapping[Slot, TrademlError], deps:
     for slot, error in faults.items():
         share = weights.get(slot.sleeve, 0.0) / sum(weights.values())
         text = f"{error}. Its {share:.0%} of the book stays unallocated"
-        notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", text)
+        warn(deps, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", text)
 
 
 def _is_early(session: date, deps: Deps) -> bool:
@@ -165,7 +164,7 @@ def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
     scores, drift, goes_on, past = given.scores, given.drift, given.continuity, given.past
     if goes_on.beyond:
         title, whose = "this evening does not go on from the one before", "" if len(deps.config.sleeves) == 1 else f"{slot.name}: "
-        notify(deps, Severity.WARN, f"continuity-{slot.key}-{session}", title, f"{whose}{goes_on.beyond}")
+        warn(deps, f"continuity-{slot.key}-{session}", title, f"{whose}{goes_on.beyond}")
     expected = _expected(deps.market.bars(asof, 2)) if not SLEEVES[slot.sleeve].joined else _expected_of_part(slot, asof, scores, deps)
     enforce(
         deps,
@@ -185,7 +184,7 @@ def _traded(slot: Slot, session: date, asof: date, deps: Deps) -> SleeveReport:
         record_accepted(deps.ledger, given.delivery)
     came = f"delivered as revision {given.delivery.revision}" if given.delivery else "scored"
     if past is not None and past.changed:
-        notify(deps, Severity.WARN, f"restated-{slot.key}-{past.asof}", "the past was rewritten", past.sentence())
+        warn(deps, f"restated-{slot.key}-{past.asof}", "the past was rewritten", past.sentence())
     unjudged = "; continuity is not judged: this bundle carries no limits of it" if goes_on == Continuity() else ""
     return SleeveReport(
         f"{len(scores.symbols)} names {came} at {asof}{unjudged}",
@@ -290,7 +289,7 @@ def _delivered(slot: Slot, session: date, asof: date, bundle: Bundle, deps: Deps
     try:
         found = _fetched(slot, asof, bundle, deps)
     except ScoresRefused as error:
-        notify(deps, Severity.WARN, f"scores-{slot.key}-{session}", "the delivered scores are refused", str(error))
+        warn(deps, f"scores-{slot.key}-{session}", "the delivered scores are refused", str(error))
         raise
     except ScoresInvalid as error:
         _record_invalid(session, deps, error)
@@ -339,7 +338,7 @@ def _untraded(slot: Slot, session: date, asof: date, deps: Deps, past: PastEvent
         bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
         found = _untraded_scores(slot, asof, bundle, deps, past)
     except (FixInput, InvariantBroken, KeepPrevious, SkipSession, TryAgain) as error:
-        notify(deps, Severity.WARN, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
+        warn(deps, f"score-{slot.key}-{session}", f"no {slot.name} scores at {asof}", str(error))
         return UntradedReport(slot, f"{slot.name}: {error}")
     score_rows.save(deps.ledger, asof, slot.name, ranked(found[0]) if found else ())
     return UntradedReport(slot, f"{len(found[0].symbols)} {slot.name} scores", *found[1:]) if found else UntradedReport(slot)

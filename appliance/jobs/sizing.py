@@ -10,8 +10,7 @@ from appliance.context import Deps
 from appliance.ledger import job_runs, plans
 from appliance.ledger.arms import seed_of
 from appliance.ledger.figures import DrawnSize, PlanFigures
-from appliance.safety.halt import notify
-from appliance.system.ports import Severity
+from appliance.safety.halt import warn
 from execution import morning
 from portfolio.policy.sizing import GRID, PLANS_READ, STATE, Sizing, SizingPolicy
 from portfolio.weights import TargetWeights
@@ -47,7 +46,7 @@ def sizing_in_force(session: date, asof: date, deps: Deps) -> Sizing | None:
         return Sizing(before, policy_of(found, deps.config.sleeves), source=f"sizing policy {found.seq}", books=books)
     except BundleRefused as error:
         body = f"{error}. The multiplier of the last plan holds: {before:g}"
-        notify(deps, Severity.WARN, f"sizing-policy-{session}", "the sizing policy is refused", body)
+        warn(deps, f"sizing-policy-{session}", "the sizing policy is refused", body)
         return Sizing(before, None, str(error), books=books)
 
 

@@ -15,8 +15,7 @@ from appliance.context import Deps
 from appliance.controls.tripwires import NOT_YET, Figure
 from appliance.ledger import scores as score_rows
 from appliance.monitoring.expectation import GONE, broken_promise
-from appliance.safety.halt import notify
-from appliance.system.ports import Severity
+from appliance.safety.halt import warn
 from portfolio.policy.blend import Blend, SizedScores, blended, is_too_much
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Bundle, BundleManifest
@@ -141,7 +140,7 @@ def weights_in_force(session: date, asof: date, deps: Deps) -> tuple[dict[str, f
         found = load_stack(deps.folder, deps.fs, asof, deps.config, deps.calendar)
     except BundleRefused as error:
         body = f"{error}. The weights of the settings hold"
-        notify(deps, Severity.WARN, f"stack-weights-{session}", "the stack does not weigh the sleeves", body)
+        warn(deps, f"stack-weights-{session}", "the stack does not weigh the sleeves", body)
         return deps.config.weights, ""
     return dict(found.weights), f"stack {found.seq}"
 
@@ -187,4 +186,4 @@ def _report_missing(session: date, missing: Mapping[str, str], deps: Deps) -> No
     said = "; ".join(f"{name}: {why}" for name, why in missing.items())
     if deps.config.missing_sleeve is MissingSleeve.REFUSE:
         raise DataNotUsable(f"every sleeve must have scores: {said}", fix="See why, or set `missing_sleeve: reduce` in config.yml")
-    notify(deps, Severity.WARN, f"unscored-{session}", "sleeves without scores", f"{said}. Their share of the book stays unallocated")
+    warn(deps, f"unscored-{session}", "sleeves without scores", f"{said}. Their share of the book stays unallocated")

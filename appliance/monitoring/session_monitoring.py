@@ -15,7 +15,7 @@ from appliance.monitoring.drift import document as drift_document
 from appliance.monitoring.drift import event_drift, feature_drift, worst_feature
 from appliance.monitoring.expectation import GONE, bands, history_of, observed, series_of, verdict
 from appliance.reports.svg import FanPanel, fans
-from appliance.safety.halt import notify
+from appliance.safety.halt import notify, warn
 from appliance.system.ports import Severity
 from signals.bundle import Bundle
 from signals.errors import BundleRefused, DataNotUsable, FixInput, InvariantBroken, KeepPrevious, SkipSession, TryAgain
@@ -90,7 +90,7 @@ def _shown(session: date, asof: date, deps: Deps) -> dict[str, DriftTable]:
             bundle = load_slot(slot, deps.folder, deps.fs, asof, deps.config, deps.calendar)
             found[slot.name] = drift_document(event_drift(deps, bundle, asof))
         except (FixInput, InvariantBroken, KeepPrevious, SkipSession, TryAgain) as error:
-            notify(deps, Severity.WARN, f"drift-{slot.key}-{session}", f"the drift of {slot.name} is not watched", str(error))
+            warn(deps, f"drift-{slot.key}-{session}", f"the drift of {slot.name} is not watched", str(error))
     return found
 
 
@@ -108,7 +108,7 @@ def notify_if_drifted(session: date, deps: Deps, content: MonitoringFigures) -> 
             psi = [f"PSI {row.psi:.3g} over a limit of {row.limit:.3g}" if row.psi is not None else "without any value" for row in news]
             figures = ", ".join(f"{row.name} ({said})" for row, said in zip(news, psi, strict=True))
             text = f"Over {table.window_sessions} sessions these have drifted: {figures}. Nothing is traded by it"
-            notify(deps, Severity.WARN, f"drift-{sleeve}-{session}", title, text)
+            warn(deps, f"drift-{sleeve}-{session}", title, text)
 
 
 def _worst(drifts: Sequence[Figure]) -> Figure:
@@ -126,7 +126,7 @@ def _attributed(asof: date, deps: Deps) -> tuple[AttributedSession, ...]:
         try:
             one = attributed(day, deps)
         except InvariantBroken as error:
-            notify(deps, Severity.WARN, f"attribution-{day}", f"the result of {day} cannot be attributed", str(error))
+            warn(deps, f"attribution-{day}", f"the result of {day} cannot be attributed", str(error))
             continue
         if one is not None:
             found.append(document(day, one, deps))

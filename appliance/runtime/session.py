@@ -6,10 +6,9 @@ from appliance.jobs.runner import honour_halt_request
 from appliance.ledger import job_runs
 from appliance.runtime.device import Device
 from appliance.safety.escalation import attend
-from appliance.safety.halt import halt, notify
+from appliance.safety.halt import halt, warn
 from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.system.ports import Severity
 from signals.errors import DeviceHalted, FixInput
 from signals.schedule.job_windows import Decision, DueJob, catch_up, first_session
 
@@ -56,7 +55,7 @@ def _act(device: Device, item: DueJob) -> JobReport:
     if item.decision is Decision.MISSED:
         report = device.close(item.job, item.session, JobStatus.FAILED, f"missed: {item.reason}")
         with device.deps() as deps:
-            notify(deps, Severity.WARN, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed", item.reason)
+            warn(deps, f"missed-{item.session}-{item.job}", f"{item.job} of {item.session} was missed", item.reason)
         return report
     try:
         return device.run(item.job, item.session)

@@ -154,6 +154,11 @@ def notify(deps: Deps, severity: Severity, key: str, title: str, body: str) -> b
     return delivered
 
 
+def warn(deps: Deps, key: str, title: str, body: str) -> bool:
+    """Notify a person, as `notify` does, of what needs a look and halts nothing."""
+    return notify(deps, Severity.WARN, key, title, body)
+
+
 def _last(ledger: Ledger, key: str) -> alerts.AlertRow | None:
     """The last alert of this key; none where the ledger does not say, so that the new one leaves."""
     try:

@@ -413,12 +413,9 @@ class ApplianceApp(App[None]):
             yield SystemCommand("Turn the order", "key S", self.action_turn)
             yield SystemCommand("Copy row as JSON", "key c", lambda: self.action_copy("json"))
             yield SystemCommand("Copy row as CSV", "key C", lambda: self.action_copy("csv"))
-            yield SystemCommand("Export table as CSV", "key e", lambda: self._export("csv"))
-            yield SystemCommand("Export table as JSON", "key E", lambda: self._export("json"))
+            yield SystemCommand("Export table as CSV", "key e", lambda: self.action_export("csv"))
+            yield SystemCommand("Export table as JSON", "key E", lambda: self.action_export("json"))
         if self._settings.socket is not None:
             yield SystemCommand("Halt the device", "key H", lambda: self.action_request("halt"))
             yield SystemCommand("Re-arm the device", "key R", lambda: self.action_request("rearm"))
             yield SystemCommand("Cancel every working order", "key X", lambda: self.action_request("cancel-all"))
-
-    def _export(self, form: str) -> None:
-        self.action_export(form)

@@ -11,7 +11,6 @@ from appliance.tui import formatting
 from appliance.tui.columns import Tone
 from appliance.tui.formatting import TonedText
 from appliance.tui.ledger_source import ScreenAnswer
-from appliance.views import View
 from appliance.views.tripwire_checks import NEAR
 from appliance.views.view import ViewRow
 
@@ -37,7 +36,7 @@ def no_detail(_row: ViewRow, _room: Size) -> TonedText:
 
 def positions(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many are held on each side, and when both books agreed on it."""
-    view = view_of(answer, "positions")
+    view = answer.view("positions")
     sides = Counter(row["side"] for row in view.rows)
     text = TonedText(f"{sides['LONG']} long, {sides['SHORT']} short")
     if sides["FLAT"]:
@@ -56,7 +55,7 @@ def position(row: ViewRow, _room: Size) -> TonedText:
 
 def blotter(answer: ScreenAnswer, _width: int) -> TonedText:
     """The orders by state."""
-    view = view_of(answer, "blotter")
+    view = answer.view("blotter")
     states = Counter(str(row["state"]) for row in view.rows)
     worth = sum((abs(Decimal(row["notional_usd"])) for row in view.rows), start=Decimal(0))
     text = TonedText(f"{len(view.rows)} orders for {worth:,.0f} USD:")
@@ -70,7 +69,7 @@ def blotter(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def orders(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many orders of how many sessions, what was traded, and at what distance from the reference price."""
-    facts = view_of(answer, "orders").facts
+    facts = answer.view("orders").facts
     if not facts:
         return TonedText()
     traded = f"bought {formatting.money(facts['bought_usd'])}, sold {formatting.money(facts['sold_usd'])} USD"
@@ -82,7 +81,7 @@ def orders(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def trades(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many trades ended, how many of them well, and what they realised."""
-    facts = view_of(answer, "trades").facts
+    facts = answer.view("trades").facts
     if not facts or not facts["trades"]:
         return TonedText()
     text = TonedText(f"{facts['trades']} closed, hit rate {facts['hit_rate']:.1%}; realised ")
@@ -94,7 +93,7 @@ def trades(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def symbol(answer: ScreenAnswer, _width: int) -> TonedText:
     """The name, its sector, and what was done in it."""
-    facts = view_of(answer, "symbol").facts
+    facts = answer.view("symbol").facts
     if not facts:
         return TonedText()
     return TonedText(
@@ -113,7 +112,7 @@ def order(row: ViewRow, _room: Size) -> TonedText:
 
 def signals(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whose scores, of when."""
-    view = view_of(answer, "signals")
+    view = answer.view("signals")
     sleeves = Counter((str(row["sleeve"]), str(row["asof"]), str(row["source"])) for row in view.rows)
     parts = [f"{count} names by {sleeve} at {asof}, from bundle {source[:12]}" for (sleeve, asof, source), count in sleeves.items()]
     return TonedText("; ".join(parts)).append("\n" * bool(parts)).append("v", is_bold=True).append(" events of the evening", Tone.DIM)
@@ -129,13 +128,13 @@ def signal(row: ViewRow, _room: Size) -> TonedText:
 
 def risk(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many checks tripped or come near, and the last halt."""
-    rows = view_of(answer, "tripwires").rows
+    rows = answer.view("tripwires").rows
     tripped = sum(row["tripped"] != "ok" for row in rows)
     near = sum(row["tripped"] == "ok" and (row["used"] or 0) >= NEAR for row in rows)
     tone = Tone.BAD if tripped else Tone.WARN if near else Tone.GOOD
     text = TonedText(f"{formatting.MARKS[tone]} {tripped} tripped, {near} near their limit", tone)
     text.append(f" of {len(rows)} checks")
-    if halts := view_of(answer, "halts").rows:
+    if halts := answer.view("halts").rows:
         text.append(f"   last halt {str(halts[0]['at'])[:10]}: {halts[0]['name']}")
     return text
 
@@ -162,10 +161,10 @@ def blocks(values: list[float]) -> str:
 
 def jobs(answer: ScreenAnswer, width: int) -> TonedText:
     """The calendar of runs: a column per session, a line per job."""
-    done = [row["status"] == "done" for row in view_of(answer, "jobs").rows]
+    done = [row["status"] == "done" for row in answer.view("jobs").rows]
     text = TonedText(f"session {answer.session}: {sum(done)} of {len(JOBS)} jobs done")
     text.append("   ✔ done – skipped ✘ failed ■ halted", Tone.DIM)
-    calendar = view_of(answer, "runs").rows[: max(1, (width - 22) // 2)][::-1]
+    calendar = answer.view("runs").rows[: max(1, (width - 22) // 2)][::-1]
     if not calendar:
         return text
     text.append(f"\n{'':18}{calendar[0]['session']} to {calendar[-1]['session']}", Tone.DIM)
@@ -185,7 +184,7 @@ def job(row: ViewRow, _room: Size) -> TonedText:
 
 def data(answer: ScreenAnswer, width: int) -> TonedText:
     """The grid of sessions, one letter each: Green, Amber, Red."""
-    rows = view_of(answer, "data").rows[::-1]
+    rows = answer.view("data").rows[::-1]
     counts = Counter(str(row["status"]) for row in rows)
     text = TonedText()
     for status in ("GREEN", "AMBER", "RED", "absent"):
@@ -205,7 +204,7 @@ def data(answer: ScreenAnswer, width: int) -> TonedText:
 
 def bundle(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whether the files are what was activated, and whether the bundle is proven."""
-    facts = view_of(answer, "bundle").facts
+    facts = answer.view("bundle").facts
     if not facts:
         return TonedText()
     if facts["faults"]:
@@ -223,7 +222,7 @@ def fact_in_full(row: ViewRow, _room: Size) -> TonedText:
 
 def logs(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many lines of each level."""
-    levels = Counter(str(row["level"]) for row in view_of(answer, "logs").rows)
+    levels = Counter(str(row["level"]) for row in answer.view("logs").rows)
     text = TonedText("newest first:")
     for level in ("page", "warn", "info"):
         text.append(f" {levels[level]} ").append(formatting.marked(level), formatting.tone_of_word(level))
@@ -237,7 +236,7 @@ def log_line(row: ViewRow, _room: Size) -> TonedText:
 
 def reconciliation(answer: ScreenAnswer, _width: int) -> TonedText:
     """The result of the last comparison."""
-    last = view_of(answer, "reconciliation").facts.get("last") or {}
+    last = answer.view("reconciliation").facts.get("last") or {}
     if not last:
         return TonedText("no comparison is recorded", Tone.WARN)
     found = last.get("differences", [])
@@ -258,7 +257,7 @@ def notes(row: ViewRow, _room: Size) -> TonedText:
 
 def performance(answer: ScreenAnswer, width: int) -> TonedText:
     """The live return within its expected range, the real-world costs, and the result of each side."""
-    view = view_of(answer, "performance")
+    view = answer.view("performance")
     if not view.rows:
         return TonedText()
     text = TonedText()
@@ -286,7 +285,7 @@ def performance(answer: ScreenAnswer, width: int) -> TonedText:
 
 def attribution(answer: ScreenAnswer, _width: int) -> TonedText:
     """The parts of the newest attributed session."""
-    rows = view_of(answer, "attribution").rows
+    rows = answer.view("attribution").rows
     if not rows:
         return TonedText()
     costs = rows[0].get("of costs") or {}
@@ -307,7 +306,7 @@ def attributed(row: ViewRow, _room: Size) -> TonedText:
 
 def life(answer: ScreenAnswer, _width: int) -> TonedText:
     """Whether each sleeve's still is the model that was promoted."""
-    found, text = view_of(answer, "expectation").facts, TonedText()
+    found, text = answer.view("expectation").facts, TonedText()
     for place, (sleeve, facts) in enumerate((found.get("sleeves") or {"": found}).items()):
         if not (test := facts.get("test")):
             continue
@@ -324,7 +323,7 @@ def life(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def drift(answer: ScreenAnswer, _width: int) -> TonedText:
     """How many figures have drifted."""
-    view = view_of(answer, "drift")
+    view = answer.view("drift")
     drifted = sum((row["used"] or 0) > 1 for row in view.rows)
     if not view.rows:
         return TonedText()
@@ -335,12 +334,6 @@ def drift(answer: ScreenAnswer, _width: int) -> TonedText:
 
 def trace(answer: ScreenAnswer, _width: int) -> TonedText:
     """Which order."""
-    facts = view_of(answer, "trace").facts
+    facts = answer.view("trace").facts
     symbol, order_id = facts.get("symbol", ""), facts.get("client_order_id", answer.question.order)
     return TonedText(f"Why this order?  {symbol}  ").append(str(order_id), Tone.DIM)
-
-
-def view_of(answer: ScreenAnswer, name: str) -> View:
-    """The answer's view of that name, an empty one where it has none."""
-    found = (answer.views or {}).get(name)
-    return found if found is not None else View((), (), "")

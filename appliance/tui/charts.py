@@ -15,9 +15,8 @@ NO_OUTCOME = "no outcome is known yet"
 
 def value(answer: ScreenAnswer) -> Chart:
     """The account on paper and with real costs, inside the range that was expected of it, and what the universe made."""
-    rows = _rows(answer, "performance")
-    view = (answer.views or {}).get("performance")
-    path = {row["session"]: row for row in (view.facts.get("path") or ())} if view else {}
+    rows = answer.view("performance").rows[::-1]
+    path = {row["session"]: row for row in answer.view("performance").facts.get("path") or ()}
     expected = [path.get(row["session"], {}) for row in rows]
     lines = [
         ChartLine("universe", _numbers(rows, "benchmark"), Tone.PLAIN, Stroke.DASH_DOT),
@@ -35,14 +34,14 @@ def value(answer: ScreenAnswer) -> Chart:
 
 def drawdown(answer: ScreenAnswer) -> Chart:
     """How far the account lay below its highest value."""
-    rows = _rows(answer, "performance")
+    rows = answer.view("performance").rows[::-1]
     below = tuple(None if row["drawdown"] is None else float(str(row["drawdown"]).removesuffix("%")) for row in rows)
     return Chart("below the top, %", (ChartLine("", below, Tone.BAD),), "{:.1f}", span=_span(rows))
 
 
 def parts(answer: ScreenAnswer) -> Chart:
     """The cumulative parts of the result."""
-    rows = _rows(answer, "attribution")
+    rows = answer.view("attribution").rows[::-1]
     chosen = (
         ("total", Tone.PLAIN, Stroke.SOLID),
         ("selection", Tone.GOOD, Stroke.DASHED),
@@ -55,9 +54,8 @@ def parts(answer: ScreenAnswer) -> Chart:
 
 def price(answer: ScreenAnswer) -> Chart:
     """The prices that were recorded of a symbol, and each session's fills at their mean price."""
-    rows = _rows(answer, "symbol")
-    view = (answer.views or {}).get("symbol")
-    fills = view.facts.get("fills", ()) if view else ()
+    rows = answer.view("symbol").rows[::-1]
+    fills = answer.view("symbol").facts.get("fills", ())
     lines = [ChartLine("", _numbers(rows, "price"))]
     for side, name, tone, mark in (("buy", "bought", Tone.GOOD, Stroke.UP), ("sell", "sold", Tone.BAD, Stroke.DOWN)):
         paid: dict[str, list[float]] = {}
@@ -71,9 +69,8 @@ def price(answer: ScreenAnswer) -> Chart:
 
 def distribution(answer: ScreenAnswer) -> Chart:
     """How many names each sleeve scored in each step of z."""
-    view = (answer.views or {}).get("signals")
     names: dict[str, list[float]] = {}
-    for row in view.facts.get("distribution", ()) if view else ():
+    for row in answer.view("signals").facts.get("distribution", ()):
         names.setdefault(row["sleeve"], []).append(float(row["names"]))
     strokes = cycle((Stroke.SOLID, Stroke.DASHED, Stroke.DOTTED, Stroke.DASH_DOT))
     lines = tuple(ChartLine(sleeve, tuple(counts), Tone.GOOD, next(strokes)) for sleeve, counts in names.items())
@@ -97,7 +94,7 @@ def session_ic(answer: ScreenAnswer) -> Chart:
 
 def z_of_symbol(answer: ScreenAnswer) -> Chart:
     """Scores of a symbol over time."""
-    rows = _rows(answer, "symbol")
+    rows = answer.view("symbol").rows[::-1]
     return Chart("z of the score", (ChartLine("", _numbers(rows, "z"), Tone.PLAIN),), "{:+.1f}", empty="not scored", span=_span(rows))
 
 
@@ -114,8 +111,8 @@ def cost(answer: ScreenAnswer) -> Chart:
 
 
 def _sleeves(answer: ScreenAnswer) -> dict[str, Any]:
-    view = (answer.views or {}).get("expectation")
-    return {} if view is None else view.facts.get("sleeves") or {"": view.facts}
+    facts = answer.view("expectation").facts
+    return facts.get("sleeves") or {"": facts}
 
 
 def _lived(answer: ScreenAnswer, figure: str, title: str, unit: str, place: int = 0) -> Chart:
@@ -146,11 +143,6 @@ def _between(after: Sequence[int], values: Sequence[float], sessions: int) -> fl
             share = math.log(sessions / left) / math.log(right / left)
             return values[i] + share * (values[i + 1] - values[i])
     return None
-
-
-def _rows(answer: ScreenAnswer, name: str) -> list[ViewRow]:
-    view = (answer.views or {}).get(name)
-    return list(view.rows[::-1]) if view else []
 
 
 def _span(rows: Sequence[ViewRow]) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from itertools import groupby, zip_longest
 
 from textual.geometry import Size
 
-from appliance.tui.captions import WIDE, view_of
+from appliance.tui.captions import WIDE
 from appliance.tui.columns import Tone, as_text
 from appliance.tui.formatting import TonedText, tone_of_side
 from appliance.tui.ledger_source import ScreenAnswer
@@ -20,7 +20,7 @@ GLYPHS = dict(zip(((0, 0), (1, 1), (0, 1), (1, 0), (2, 2), (0, 2), (2, 0), (1, 2
 
 def head(answer: ScreenAnswer, width: int) -> TonedText:
     """Which bundle said what, and what trades of such events would have made."""
-    found = view_of(answer, "events")
+    found = answer.view("events")
     if not found.rows:
         return TonedText()
     text = TonedText(f"{len(found.rows)} events at the close of {found.facts['asof']}, {found.facts['note']}\n")
@@ -35,7 +35,7 @@ def head(answer: ScreenAnswer, width: int) -> TonedText:
 
 def made(answer: ScreenAnswer, width: int, text: TonedText | None = None) -> TonedText:
     """What trades of the events of each kind would have made before costs, and since when; dim where that is within two errors of 0."""
-    facts, text, is_wide = view_of(answer, "outcomes").facts, text or TonedText(), width >= WIDE
+    facts, text, is_wide = answer.view("outcomes").facts, text or TonedText(), width >= WIDE
     if kinds := facts.get("kinds"):
         text.append(f"mean R before costs since {facts['since']}{':' if is_wide else ''}")
     for place, kind in enumerate(kinds or ()):

@@ -102,6 +102,10 @@ class ScreenAnswer:
     after: date | None = None
     trouble: Trouble | None = None
 
+    def view(self, name: str) -> View:
+        """The view of that name, an empty one where there is none."""
+        return (self.views or {}).get(name) or View((), (), "")
+
 
 Query = Callable[[Ledger, QueryContext], Mapping[str, View]]
 

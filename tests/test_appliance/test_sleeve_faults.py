@@ -27,7 +27,7 @@ A, B, C = Slot("a"), Slot("b"), Slot("c")
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     found: list[str] = []
     for module in (score, sleeve_scores):
-        monkeypatch.setattr(module, "notify", lambda deps, severity, key, title, body: found.append(f"{key} | {title} | {body}"))
+        monkeypatch.setattr(module, "warn", lambda deps, key, title, body: found.append(f"{key} | {title} | {body}"))
     yield found
 
 

@@ -13,24 +13,11 @@ from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import NEW_YORK, Calendar, Session, SessionAudit, SessionStatus
 
 FIRST, LAST = date(2025, 9, 2), date(2027, 1, 29)
-HOLIDAYS = frozenset(
-    {
-        date(2025, 11, 27),
-        date(2025, 12, 25),
-        date(2026, 1, 1),
-        date(2026, 1, 19),
-        date(2026, 2, 16),
-        date(2026, 4, 3),
-        date(2026, 5, 25),
-        date(2026, 6, 19),
-        date(2026, 7, 3),
-        date(2026, 9, 7),
-        date(2026, 11, 26),
-        date(2026, 12, 25),
-        date(2027, 1, 1),
-        date(2027, 1, 18),
-    }
-)
+HOLIDAYS = {
+    2025: ("11-27", "12-25"),
+    2026: ("01-01", "01-19", "02-16", "04-03", "05-25", "06-19", "07-03", "09-07", "11-26", "12-25"),
+    2027: ("01-01", "01-18"),
+}
 EARLY = frozenset({date(2025, 11, 28), date(2025, 12, 24), date(2026, 11, 27), date(2026, 12, 24)})
 FEATURES = (
     ("momentum_5", "ratio", 5),
@@ -62,7 +49,7 @@ class DemoBundle:
 def calendar() -> Calendar:
     """Sessions of New York from September 2025 to January 2027."""
     days = (FIRST + timedelta(days=i) for i in range((LAST - FIRST).days + 1))
-    found = [_session(day) for day in days if day.weekday() < 5 and day not in HOLIDAYS]
+    found = [_session(day) for day in days if day.weekday() < 5 and f"{day:%m-%d}" not in HOLIDAYS[day.year]]
     return Calendar("XNYS", tuple(found))
 
 

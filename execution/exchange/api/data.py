@@ -152,30 +152,23 @@ def _read_token(token: str | None) -> tuple[str, datetime] | None:
 RowSource = Callable[["Exchange", str], "JsonObject | None"]
 
 
-def _of_many(row_of: RowSource, name: str, exchange: Exchange, request: ApiRequest) -> ApiResponse:
+def of_many(row_of: RowSource, name: str, exchange: Exchange, request: ApiRequest) -> ApiResponse:
+    """Answer with the rows of the symbols that are known, as `name` where it is not empty."""
     rows = {symbol: row_of(exchange, symbol) for symbol in request.words("symbols")}
     known = {symbol: row for symbol, row in rows.items() if row is not None}
     return answer({name: known, "currency": "USD"} if name else known)
 
 
-def _of_one(row_of: RowSource, name: str, exchange: Exchange, symbol: str) -> ApiResponse:
+def of_one(row_of: RowSource, name: str, exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
+    """Answer with the row of one symbol, or refuse."""
     row = row_of(exchange, symbol)
     if row is None:
         raise RefusedByVenue(ASSET_NOT_FOUND, _symbol=symbol)
     return answer({"symbol": symbol, "currency": "USD", **({name: row} if name else row)})
 
 
-def latest_quotes(exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    """GET /v2/stocks/quotes/latest: the last price with half the spread on either side."""
-    return _of_many(_quote, "quotes", exchange, request)
-
-
-def latest_quote(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
-    """GET /v2/stocks/{symbol}/quotes/latest."""
-    return _of_one(_quote, "quote", exchange, symbol)
-
-
-def _quote(exchange: Exchange, symbol: str) -> JsonObject | None:
+def quote(exchange: Exchange, symbol: str) -> JsonObject | None:
+    """Return the last price with half the spread on either side."""
     venue = exchange.venue
     price = venue.market.last_price(symbol, venue.now)
     if price is None:
@@ -184,17 +177,8 @@ def _quote(exchange: Exchange, symbol: str) -> JsonObject | None:
     return {"t": instant(venue.now), "ax": "N", "ap": ask, "as": 1, "bx": "N", "bp": bid, "bs": 1, "c": ["R"], "z": "A"}
 
 
-def latest_trades(exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    """GET /v2/stocks/trades/latest."""
-    return _of_many(_trade, "trades", exchange, request)
-
-
-def latest_trade(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
-    """GET /v2/stocks/{symbol}/trades/latest."""
-    return _of_one(_trade, "trade", exchange, symbol)
-
-
-def _trade(exchange: Exchange, symbol: str) -> JsonObject | None:
+def trade(exchange: Exchange, symbol: str) -> JsonObject | None:
+    """Return the last price as a trade."""
     venue = exchange.venue
     price = venue.market.last_price(symbol, venue.now)
     if price is None:
@@ -202,36 +186,17 @@ def _trade(exchange: Exchange, symbol: str) -> JsonObject | None:
     return {"t": instant(venue.now), "x": "N", "p": float(price), "s": 1, "c": ["@"], "i": 1, "z": "A"}
 
 
-def latest_bars(exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    """GET /v2/stocks/bars/latest: the last closed daily bar."""
-    return _of_many(_latest_bar, "bars", exchange, request)
-
-
-def latest_bar(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
-    """GET /v2/stocks/{symbol}/bars/latest."""
-    return _of_one(_latest_bar, "bar", exchange, symbol)
-
-
-def _latest_bar(exchange: Exchange, symbol: str) -> JsonObject | None:
+def latest_bar(exchange: Exchange, symbol: str) -> JsonObject | None:
+    """Return the last closed daily bar."""
     found = exchange.venue.market.latest(symbol, exchange.now, 1)
     return bar_row(restated(found[0], RAW)) if found else None
 
 
-def snapshots(exchange: Exchange, request: ApiRequest) -> ApiResponse:
-    """GET /v2/stocks/snapshots."""
-    return _of_many(_snapshot, "", exchange, request)
-
-
-def snapshot(exchange: Exchange, request: ApiRequest, symbol: str) -> ApiResponse:
-    """GET /v2/stocks/{symbol}/snapshot."""
-    return _of_one(_snapshot, "", exchange, symbol)
-
-
-def _snapshot(exchange: Exchange, symbol: str) -> JsonObject | None:
+def snapshot(exchange: Exchange, symbol: str) -> JsonObject | None:
     """Return what is known now: while a session runs its day holds the opening print, or the minutes that are over."""
     venue, market, now = exchange.venue, exchange.venue.market, exchange.now
-    quote, trade, running = _quote(exchange, symbol), _trade(exchange, symbol), market.session_now(now)
-    if quote is None or trade is None:
+    asked, last, running = quote(exchange, symbol), trade(exchange, symbol), market.session_now(now)
+    if asked is None or last is None:
         return None
     days = [restated(bar, RAW) for bar in market.latest(symbol, now, 2)]
     minutes = [print_at(market.calendar.session(day.start.date()).close - MINUTE, day.close) for day in days]
@@ -242,7 +207,7 @@ def _snapshot(exchange: Exchange, symbol: str) -> JsonObject | None:
         days, minutes = [*days, merged(midnight(running.day), spans)], spans
     elif running is not None and price is not None:
         days, minutes = [*days, print_at(midnight(running.day), price)], [*minutes, print_at(running.open, price)]
-    rows: JsonObject = {"latestTrade": trade, "latestQuote": quote}
+    rows: JsonObject = {"latestTrade": last, "latestQuote": asked}
     bars = {"minuteBar": minutes[-1:], "dailyBar": days[-1:], "prevDailyBar": days[-2:-1]}
     return {**rows, **{name: bar_row(found[0]) for name, found in bars.items() if found}}
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import unquote
 
 from execution.exchange.api import account, data, orders, positions, sim
@@ -46,15 +47,15 @@ ROUTES = (
     Route("PATCH", "/v2/orders/{order_id}", orders.replace),
     Route("DELETE", "/v2/orders/{order_id}", orders.cancel_order),
     Route("GET", "/v2/stocks/bars", data.bars),
-    Route("GET", "/v2/stocks/bars/latest", data.latest_bars),
-    Route("GET", "/v2/stocks/quotes/latest", data.latest_quotes),
-    Route("GET", "/v2/stocks/trades/latest", data.latest_trades),
-    Route("GET", "/v2/stocks/snapshots", data.snapshots),
+    Route("GET", "/v2/stocks/bars/latest", partial(data.of_many, data.latest_bar, "bars")),
+    Route("GET", "/v2/stocks/quotes/latest", partial(data.of_many, data.quote, "quotes")),
+    Route("GET", "/v2/stocks/trades/latest", partial(data.of_many, data.trade, "trades")),
+    Route("GET", "/v2/stocks/snapshots", partial(data.of_many, data.snapshot, "")),
     Route("GET", "/v2/stocks/{symbol}/bars", data.symbol_bars),
-    Route("GET", "/v2/stocks/{symbol}/bars/latest", data.latest_bar),
-    Route("GET", "/v2/stocks/{symbol}/quotes/latest", data.latest_quote),
-    Route("GET", "/v2/stocks/{symbol}/trades/latest", data.latest_trade),
-    Route("GET", "/v2/stocks/{symbol}/snapshot", data.snapshot),
+    Route("GET", "/v2/stocks/{symbol}/bars/latest", partial(data.of_one, data.latest_bar, "bar")),
+    Route("GET", "/v2/stocks/{symbol}/quotes/latest", partial(data.of_one, data.quote, "quote")),
+    Route("GET", "/v2/stocks/{symbol}/trades/latest", partial(data.of_one, data.trade, "trade")),
+    Route("GET", "/v2/stocks/{symbol}/snapshot", partial(data.of_one, data.snapshot, "")),
     Route("GET", "/v1/corporate-actions", data.corporate_actions),
     Route("GET", "/_sim/clock", sim.clock),
     Route("POST", "/_sim/advance", sim.advance),

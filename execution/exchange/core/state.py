@@ -79,16 +79,8 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) ST
 """
 
 
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _symbols(value: frozenset[str]) -> str:
-    return json.dumps(sorted(value))
-
-
-def _days(value: frozenset[date]) -> str:
-    return json.dumps(sorted(day.isoformat() for day in value))
+def _sorted(value: frozenset[str] | frozenset[date]) -> str:
+    return json.dumps(sorted(map(str, value)))
 
 
 def _flows(value: dict[str, OwnFlow]) -> str:
@@ -101,13 +93,13 @@ FACTS: dict[str, tuple[Callable[[Any], str], Callable[[str], Any]]] = {
     "seed": (str, int),
     "counter": (str, int),
     "requests": (str, int),
-    "now": (datetime.isoformat, _instant),
-    "opened_at": (datetime.isoformat, _instant),
-    "last_stamp": (datetime.isoformat, _instant),
+    "now": (datetime.isoformat, datetime.fromisoformat),
+    "opened_at": (datetime.isoformat, datetime.fromisoformat),
+    "last_stamp": (datetime.isoformat, datetime.fromisoformat),
     "settings": (encode, lambda text: decode(text, AccountSettings)),
-    "halted": (_symbols, lambda text: frozenset(json.loads(text))),
-    "hard_to_borrow": (_symbols, lambda text: frozenset(json.loads(text))),
-    "closures": (_days, lambda text: frozenset(map(date.fromisoformat, json.loads(text)))),
+    "halted": (_sorted, lambda text: frozenset(json.loads(text))),
+    "hard_to_borrow": (_sorted, lambda text: frozenset(json.loads(text))),
+    "closures": (_sorted, lambda text: frozenset(map(date.fromisoformat, json.loads(text)))),
     "flows": (_flows, lambda text: {symbol: decode(row, OwnFlow) for symbol, row in json.loads(text).items()}),
 }
 
@@ -166,7 +158,7 @@ class ExchangeState:
     def instant(self) -> datetime | None:
         """Return the stored instant; None when nothing has been stored yet."""
         found = self._db.execute("SELECT value FROM facts WHERE name = 'now'").get
-        return None if found is None else _instant(found)
+        return None if found is None else datetime.fromisoformat(found)
 
     def load(self, book: AccountBook) -> bool:
         """Fill `book` from disk; False when nothing has been stored yet."""

@@ -22,41 +22,25 @@ STREAMS_MAX = 64
 UPDATES = "trade_updates"
 
 
-class Bell:
-    """Wakes every open stream when something may have happened."""
-
-    def __init__(self) -> None:
-        self._waiting: set[asyncio.Event] = set()
-
-    @property
-    def heard_by(self) -> int:
-        """Number of open streams."""
-        return len(self._waiting)
+class Bell(set[asyncio.Event]):
+    """Wakes every open stream, each by its event, when something may have happened."""
 
     def ring(self) -> None:
         """Wake them."""
-        for event in self._waiting:
+        for event in self:
             event.set()
-
-    def hear(self, event: asyncio.Event) -> None:
-        """Wake `event` too from now on."""
-        self._waiting.add(event)
-
-    def leave(self, event: asyncio.Event) -> None:
-        """Wake `event` no more."""
-        self._waiting.discard(event)
 
 
 async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell, patience: float) -> None:
     """Serve one client until it or a scripted fault closes the connection; wait `patience` seconds for its keys."""
-    if bell.heard_by >= STREAMS_MAX:
+    if len(bell) >= STREAMS_MAX:
         await socket.close()
         return
     await socket.accept()
     woken = asyncio.Event()
     sender: asyncio.Task[None] | None = None
     try:
-        bell.hear(woken)
+        bell.add(woken)
         if not await asyncio.wait_for(_authorized(socket, exchange), patience):
             return
         while True:
@@ -73,7 +57,7 @@ async def serve_stream(socket: WebSocket, exchange: Exchange, bell: Bell, patien
     except (WebSocketDisconnect, RuntimeError):
         return  # the client has gone, or the fault script closed the connection
     finally:
-        bell.leave(woken)
+        bell.discard(woken)
         if sender is not None:
             sender.cancel()
 
