@@ -87,7 +87,7 @@ def pull_data(store: PublishedStore, market: MarketStore, manifest: Manifest, th
     actions = manifest.of_role(FileRole.ACTIONS)
     bars = [record for record in manifest.files if record.path in pending]
     _keep_only(incoming, [record.path for record in (*bars, *actions)])
-    came = sum(_bring(store, record, incoming) for record in (*bars, *actions))
+    came = sum(bring(store, one.path, incoming / one.path, sha256=one.sha256, size=one.size) for one in (*bars, *actions))
     try:
         delivered = [_delivered(record, incoming) for record in bars]
         changed = market.ingest(manifest, delivered, _actions(incoming, manifest), through, at)
@@ -233,10 +233,6 @@ def _keep_only(incoming: Path, wanted: list[str]) -> None:
                 path.unlink()
         elif not any(path.iterdir()):
             path.rmdir()
-
-
-def _bring(store: PublishedStore, record: FileRecord, incoming: Path) -> int:
-    return bring(store, record.path, incoming / record.path, sha256=record.sha256, size=record.size)
 
 
 def _delivered(record: FileRecord, incoming: Path) -> BarsFile:

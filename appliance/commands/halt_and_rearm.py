@@ -142,7 +142,7 @@ def _examined(device: Device, deps: Deps, halt_id: str) -> ExaminedHalt:
         words = halt_file.stated_reason(device.fs, device.folder)
         raise FixInput("the file HALT is still in the state folder", where=words, fix="Remove it first")
     _refuse_loosened(deps, halt_id)
-    agreed = ENTRIES["reconcile_morning"].job(_current_session(device), deps)
+    agreed = ENTRIES["reconcile_morning"].job(device.calendar.next(device.calendar.last_closed(device.clock.now())), deps)
     known, held = snapshots.accepted(deps.ledger), snapshots.latest(deps.ledger)
     assert known is not None and held is not None, "both books were just agreed"
     other = known.multiplier != held.multiplier
@@ -284,10 +284,6 @@ def _refuse_loosened(deps: Deps, halt_id: str) -> None:
             where="; ".join(found),
             fix="Put them back in config.yml; change them, if you must, while it is armed",
         )
-
-
-def _current_session(device: Device) -> date:
-    return device.calendar.next(device.calendar.last_closed(device.clock.now()))
 
 
 def _record(deps: Deps, latch: LatchRecord, record: LatchRecord) -> None:

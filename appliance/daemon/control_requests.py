@@ -76,18 +76,6 @@ def _rearm(request: ControlRequest, actions: ControlActions) -> ControlAnswer:
     return _of(actions.run(asked, REARM_SECONDS))
 
 
-def _acknowledge(request: ControlRequest, actions: ControlActions) -> ControlAnswer:
-    return _of(actions.run(("acknowledge", "--by", request.by), HALT_SECONDS))
-
-
-def _cancel(request: ControlRequest, actions: ControlActions) -> ControlAnswer:
-    return _of(actions.run(("cancel-all",), HALT_SECONDS))
-
-
-def _status(request: ControlRequest, actions: ControlActions) -> ControlAnswer:
-    return ControlAnswer(True, json.dumps(actions.look(), default=str, sort_keys=True))
-
-
 def _of(ended: ProcessExit) -> ControlAnswer:
     return ControlAnswer(ended.code == 0, ended.last_line or ended.words)
 
@@ -95,7 +83,7 @@ def _of(ended: ProcessExit) -> ControlAnswer:
 _ACTIONS: dict[Command, Callable[[ControlRequest, ControlActions], ControlAnswer]] = {
     Command.HALT: _halt,
     Command.REARM: _rearm,
-    Command.ACKNOWLEDGE: _acknowledge,
-    Command.CANCEL_ALL: _cancel,
-    Command.STATUS: _status,
+    Command.ACKNOWLEDGE: lambda request, actions: _of(actions.run(("acknowledge", "--by", request.by), HALT_SECONDS)),
+    Command.CANCEL_ALL: lambda _, actions: _of(actions.run(("cancel-all",), HALT_SECONDS)),
+    Command.STATUS: lambda _, actions: ControlAnswer(True, json.dumps(actions.look(), default=str, sort_keys=True)),
 }

@@ -116,7 +116,7 @@ def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: P
 
         yield Counterparty(SystemClock(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
     elif venue.url:
-        key, secret = _credentials(credentials) if _has_keys(credentials) else ("embedded", "embedded")
+        key, secret = _credentials(credentials) if credentials and (credentials / KEY_FILE).is_file() else ("embedded", "embedded")
         yield Counterparty(ExchangeTime(venue.url), venue.url, key, secret, venue.seed, data=config.stores.alpaca)
     else:
         with _hosted(config, folder, start) as counterparty:
@@ -144,10 +144,6 @@ def _hosted(config: ApplianceConfig, folder: StateFolder, start: datetime) -> It
         yield Counterparty(clock, HOSTED_URL, "embedded", "embedded", config.venue.seed, door, config.stores.alpaca)
     finally:
         exchange.close()
-
-
-def _has_keys(folder: Path | None) -> bool:
-    return folder is not None and (folder / KEY_FILE).is_file()
 
 
 def _credentials(folder: Path | None) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import ascii_letters, digits
 
 from appliance.runtime.venue import KEY_FILE, SECRET_FILE
 from appliance.system.ports import Fs
@@ -22,6 +23,7 @@ PAPER, LIVE, OF_A_BROKER = "PK", "AK", "CK"
 GENERATE = "Open the paper account on Alpaca's page (its head says Paper), generate a key there, and give that pair: `appliance keys`"
 SEALER = Path("/opt/appliance/bin/appliance-credential")
 SEAL_SECONDS = 30
+OF_A_SECRET = frozenset(f"{ascii_letters}{digits}+/=_-")
 MOST_OF_A_FILE = 4_096
 OTHER_KINDS = {
     LIVE: "this is the key of a live account: it moves real money, and this program trades paper accounts alone. It was sent nowhere",
@@ -41,7 +43,7 @@ def judged(key_id: str, secret: str) -> KeyPair:
     """Judge a pair by its form alone; raise `FixInput` for what is no paper key, before it is sent anywhere."""
     key_id, secret = key_id.strip(), secret.strip()
     for text, name in ((key_id, "key id"), (secret, "secret key")):
-        if not text or not text.isascii() or (not text.isalnum() and not set(text) <= _of_a_secret()):
+        if not text or not text.isascii() or (not text.isalnum() and not set(text) <= OF_A_SECRET):
             raise FixInput(f"the {name} is empty or has characters that no key has", fix="Copy it again, without spaces or quotes")
     if (reason := OTHER_KINDS.get(key_id[:2])) is not None:
         raise FixInput(reason, where=f"it begins with {key_id[:2]}; a paper key begins with {PAPER}", fix=GENERATE)
@@ -143,7 +145,3 @@ def seal(pair: KeyPair, sealer: Path = SEALER) -> None:
         done = subprocess.run([str(sealer), name], input=text, capture_output=True, text=True, timeout=SEAL_SECONDS, check=False)
         if done.returncode:
             raise FixInput(f"{name} could not be sealed", where=str(sealer), fix="Run it as root; `systemd-creds setup` must have run once")
-
-
-def _of_a_secret() -> set[str]:
-    return set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-")

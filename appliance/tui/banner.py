@@ -187,7 +187,7 @@ class KeyBar(Static):
         """Keys and what they do; a click on one is the key."""
         found = [Content("")]
         for binding in self.app.BINDINGS:
-            if isinstance(binding, Binding) and binding.show and self._works(binding):
+            if isinstance(binding, Binding) and binding.show and self.app.check_action(binding.action.partition("(")[0], ()):
                 found.append(
                     Content.from_markup(
                         f"[b $footer-key-foreground]$key[/][@click=app.simulate_key('{binding.key}')] $what[/]",
@@ -196,6 +196,3 @@ class KeyBar(Static):
                     )
                 )
         return Content(" ").join(found[1:])
-
-    def _works(self, binding: Binding) -> bool:
-        return bool(self.app.check_action(binding.action.partition("(")[0], ()))

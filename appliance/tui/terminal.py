@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from threading import Thread
-from typing import TextIO
 
 from signals.errors import FixInput
 
@@ -29,7 +28,7 @@ def require() -> None:
         Standard input, output or error is closed, or is no terminal.
     """
     streams = (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr))
-    if missing := [name for name, stream in streams if not _is_terminal(stream)]:
+    if missing := [name for name, stream in streams if stream is None or stream.closed or not stream.isatty()]:
         raise FixInput(
             "the screens need a terminal",
             where=f"no terminal at standard {' and '.join(missing)}",
@@ -63,7 +62,3 @@ def _end(finish: Callable[[], None]) -> None:
         finish()
     finally:
         os._exit(HUNG_UP)
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and not stream.closed and stream.isatty()

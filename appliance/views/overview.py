@@ -160,7 +160,7 @@ class Overview:
             fact("bundle", "role", self.bundle_role),
             fact("bundle", "age", self.bundle_age),
             fact("next", "job", None if self.next_job is None else self.next_job.job),
-            fact("next", "at", None if self.next_job is None else _new_york(self.next_job.at)),
+            fact("next", "at", None if self.next_job is None else f"{self.next_job.at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M} New York"),
         ]
         return View(COLUMNS, tuple(rows), "", self.session, {"near": list(self.near), "jobs": list(self.jobs)})
 
@@ -298,10 +298,6 @@ def next_job(ledger: Ledger, now: datetime | None, calendar: Calendar | None, ta
     except NotASession:
         return None
     return None
-
-
-def _new_york(at: datetime) -> str:
-    return f"{at.astimezone(NEW_YORK):%a %Y-%m-%d %H:%M} New York"
 
 
 def _mode(latch: LatchRecord, tripped: list[tripwires.TripwireRow]) -> TradingMode:

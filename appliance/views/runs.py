@@ -50,16 +50,13 @@ def calendar(ledger: Ledger, last: date, sessions: int) -> View:
 
 def of_session(ledger: Ledger, session: date) -> tuple[JobRun, ...]:
     """Return the runs of one session."""
-    return tuple(run for name in _jobs_of(ledger, session) if (run := job_runs.find(ledger, session, name)) is not None)
+    names = ledger.read(str, "SELECT job FROM job_runs WHERE session = ? ORDER BY started_at", (session,))
+    return tuple(run for name in names if (run := job_runs.find(ledger, session, name)) is not None)
 
 
 def status_of(run: JobRun) -> str:
     """One word for how a run ended."""
     return run.status.value if run.status else NOT_ENDED
-
-
-def _jobs_of(ledger: Ledger, session: date) -> list[str]:
-    return ledger.read(str, "SELECT job FROM job_runs WHERE session = ? ORDER BY started_at", (session,))
 
 
 def _step(job: str) -> tuple[int, str]:

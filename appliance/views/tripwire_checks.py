@@ -16,7 +16,7 @@ BELOW = frozenset(row.name for row in TRIPWIRES if row.trips_below)
 
 def checks(ledger: Ledger, session: date) -> View:
     """Return the session's checks: what tripped first, then by the share of the limit that is used."""
-    last = _last_trips(ledger)
+    last = dict(ledger.read(tuple[str, date], "SELECT name, max(session) FROM tripwires WHERE tripped = 1 GROUP BY name"))
     past = _history(ledger, session)
     rows = [_row(row, last.get(row.name), past.get(row.name, [])) for row in tripwires.of_session(ledger, session)]
     rows.sort(key=lambda row: (row["tripped"] == "ok", -(row["used"] or 0.0), row["name"]))
@@ -49,10 +49,6 @@ def _row(row: TripwireRow, last: date | None, past: list[float | None]) -> ViewR
         "detail": row.detail,
         "history": past,
     }
-
-
-def _last_trips(ledger: Ledger) -> dict[str, date]:
-    return dict(ledger.read(tuple[str, date], "SELECT name, max(session) FROM tripwires WHERE tripped = 1 GROUP BY name"))
 
 
 def _history(ledger: Ledger, session: date) -> dict[str, list[float | None]]:

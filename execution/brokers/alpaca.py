@@ -219,7 +219,7 @@ class AlpacaBroker:
         for attempt in range(self._config.read_retries + 1):
             if attempt:
                 self._clock.sleep(wait)
-            wait = self._backoff(attempt)
+            wait = float(self._config.backoff_seconds * 2**attempt * (0.5 + self._jitter.random()))
             try:
                 return parse(self._client.get(path, dict(params)))
             except APIError as error:
@@ -241,9 +241,6 @@ class AlpacaBroker:
             except BrokerUnreachable as error:
                 reason = error.where
         raise BrokerUnreachable("the broker does not answer", where=f"{path}: {reason}", fix="It is asked again later")
-
-    def _backoff(self, attempt: int) -> float:
-        return float(self._config.backoff_seconds * 2**attempt * (0.5 + self._jitter.random()))
 
     # -- changing -------------------------------------------------------------------------------------------------
 

@@ -265,7 +265,11 @@ def _groups(symbols: Sequence[str]) -> list[list[str]]:
 
 def _bars_in(answer: Mapping[str, Json]) -> list[ReportedBar]:
     try:
-        return [_bar(symbol, bar) for symbol, bars in answer.items() for bar in _rows(bars)]
+        return [
+            ReportedBar(_day_of(bar), symbol, *(_number(bar, key) for key in "ohlcv"))
+            for symbol, bars in answer.items()
+            for bar in _rows(bars)
+        ]
     except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise BadBars(f"an answer is not in the shape of bars ({reason_of(error)})", where="alpaca", fix="Try later") from None
 
@@ -295,10 +299,6 @@ def _actions_in(answer: Mapping[str, Json]) -> tuple[list[ReportedAction], list[
     return found, unsupported
 
 
-def _bar(symbol: str, bar: Row) -> ReportedBar:
-    return ReportedBar(_day_of(bar), symbol, *(_number(bar, key) for key in ("o", "h", "l", "c", "v")))
-
-
 def _day_of(row: Row) -> date:
     """New York's date of a row's instant."""
     return datetime.fromisoformat(str(row["t"]).replace("Z", "+00:00")).astimezone(NEW_YORK).date()
@@ -309,14 +309,6 @@ def _split(row: Row) -> ReportedAction:
     return ReportedAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=ratio)
 
 
-def _stock_dividend(row: Row) -> ReportedAction:
-    return ReportedAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=1.0 + _number(row, "rate"))
-
-
-def _dividend(row: Row) -> ReportedAction:
-    return ReportedAction("dividend", _text(row, "symbol"), _day(row, "ex_date"), cash=_number(row, "rate"))
-
-
 def _name_change(row: Row) -> ReportedAction:
     return ReportedAction("symbol_change", _text(row, "old_symbol"), _day(row, "process_date"), new_symbol=_text(row, "new_symbol"))
 
@@ -325,18 +317,14 @@ def _cash_merger(row: Row) -> ReportedAction:
     return ReportedAction("delisting", _text(row, "acquiree_symbol"), _day(row, "effective_date"), cash=_number(row, "rate"))
 
 
-def _removal(row: Row) -> ReportedAction:
-    return ReportedAction("delisting", _text(row, "symbol"), _day(row, "process_date"), cash=0.0)
-
-
 ACTIONS: dict[str, Callable[[Row], ReportedAction]] = {
     "forward_splits": _split,
     "reverse_splits": _split,
-    "stock_dividends": _stock_dividend,
-    "cash_dividends": _dividend,
+    "stock_dividends": lambda row: ReportedAction("split", _text(row, "symbol"), _day(row, "ex_date"), ratio=1.0 + _number(row, "rate")),
+    "cash_dividends": lambda row: ReportedAction("dividend", _text(row, "symbol"), _day(row, "ex_date"), cash=_number(row, "rate")),
     "name_changes": _name_change,
     "cash_mergers": _cash_merger,
-    "worthless_removals": _removal,
+    "worthless_removals": lambda row: ReportedAction("delisting", _text(row, "symbol"), _day(row, "process_date"), cash=0.0),
 }
 
 

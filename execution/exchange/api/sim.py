@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -58,22 +59,7 @@ def log(exchange: Exchange, request: ApiRequest) -> ApiResponse:
     """GET /_sim/log: requests in the order of arrival; `method` and `after` (a sequence number) select."""
     method, after = request.query.get("method"), request.count("after", 0, LOG_ROWS_MAX)
     rows = [row for row in exchange.venue.book.log if row.seq > after and method in (None, row.method)]
-    return answer(
-        [
-            {
-                "seq": row.seq,
-                "at": instant(row.at),
-                "received_at": instant(row.received_at),
-                "method": row.method,
-                "path": row.path,
-                "query": row.query,
-                "body": row.body,
-                "status": row.status,
-                "fault": row.fault,
-            }
-            for row in rows
-        ]
-    )
+    return answer([{**asdict(row), "at": instant(row.at), "received_at": instant(row.received_at)} for row in rows])
 
 
 def halt(exchange: Exchange, request: ApiRequest) -> ApiResponse:

@@ -18,6 +18,17 @@ from signals.text.strict_json import JsonObject
 RATIO = Decimal("0.000001")
 AVERAGE = Decimal("0.000001")
 VENUE = "NYSE"
+ORDER_INSTANTS = (
+    "created_at",
+    "updated_at",
+    "submitted_at",
+    "filled_at",
+    "expired_at",
+    "expires_at",
+    "canceled_at",
+    "failed_at",
+    "replaced_at",
+)
 PRE_BEGINS, POST_ENDS, EARLY_POST_ENDS = time(4), time(20), time(17)
 STAMP_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -49,15 +60,7 @@ def order_row(order: Order, group: Sequence[Order] = ()) -> JsonObject:
     return {
         "id": order.id,
         "client_order_id": order.client_order_id,
-        "created_at": instant(order.created_at),
-        "updated_at": instant(order.updated_at),
-        "submitted_at": instant(order.submitted_at),
-        "filled_at": instant(order.filled_at),
-        "expired_at": instant(order.expired_at),
-        "expires_at": instant(order.expires_at),
-        "canceled_at": instant(order.canceled_at),
-        "failed_at": instant(order.failed_at),
-        "replaced_at": instant(order.replaced_at),
+        **{name: instant(getattr(order, name)) for name in ORDER_INSTANTS},
         "replaced_by": order.replaced_by,
         "replaces": order.replaces,
         "asset_id": order.asset_id,

@@ -20,20 +20,13 @@ from urllib3.exceptions import ProtocolError
 from execution.exchange.api.exchange import Exchange
 from execution.exchange.protocol.message import ApiRequest, ApiResponse
 
-
-def _dropped(request: requests.PreparedRequest) -> Exception:
-    return requests.ConnectionError(ProtocolError("Connection aborted.", RemoteDisconnected("no answer")), request=request)
-
-
-def _reset(request: requests.PreparedRequest) -> Exception:
-    return requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError(104)), request=request)
-
-
-def _cut(request: requests.PreparedRequest) -> Exception:
-    return requests.exceptions.ChunkedEncodingError(ProtocolError("Connection broken"), request=request)
-
-
-FAILURES: dict[str, Callable[[requests.PreparedRequest], Exception]] = {"drop": _dropped, "reset": _reset, "cut_body": _cut}
+FAILURES: dict[str, Callable[[requests.PreparedRequest], Exception]] = {
+    "drop": lambda request: requests.ConnectionError(
+        ProtocolError("Connection aborted.", RemoteDisconnected("no answer")), request=request
+    ),
+    "reset": lambda request: requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError(104)), request=request),
+    "cut_body": lambda request: requests.exceptions.ChunkedEncodingError(ProtocolError("Connection broken"), request=request),
+}
 
 
 class InProcessAdapter(BaseAdapter):
@@ -54,9 +47,8 @@ class InProcessAdapter(BaseAdapter):
     ) -> requests.Response:
         """Answer `request` as a server would, or fail as a connection would."""
         served = self.exchange.handle(as_request(request))
-        fail = FAILURES.get(served.breakage)
-        if fail is not None:
-            raise fail(request)
+        if served.breakage in FAILURES:
+            raise FAILURES[served.breakage](request)
         read_timeout = timeout[1] if isinstance(timeout, tuple) else timeout
         if read_timeout is not None and served.delay_seconds > read_timeout:
             raise requests.ReadTimeout(f"no answer within {read_timeout} s", request=request)

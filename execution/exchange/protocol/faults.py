@@ -136,7 +136,7 @@ class FaultScript:
         """Return the first row that strikes this request, and count every row that matches it."""
         struck: int | None = None
         for position, row in enumerate(self.rows):
-            if row.kind.value.startswith("stream") is not stream or not _matches(row, method, path):
+            if row.kind.value.startswith("stream") is not stream or row.method not in ("", method) or not re.fullmatch(row.path, path):
                 continue
             self._matched[position] += 1
             if struck is None and row.skip < self._matched[position] <= row.skip + row.times:
@@ -145,10 +145,6 @@ class FaultScript:
             return None
         self.strikes.append(Strike(struck, self.rows[struck].kind, method, path))
         return self.rows[struck]
-
-
-def _matches(row: Fault, method: str, path: str) -> bool:
-    return (not row.method or row.method == method) and re.fullmatch(row.path, path) is not None
 
 
 def struck(fault: Fault, request: ApiRequest, carry_out: Callable[[ApiRequest], ApiResponse]) -> ApiResponse:
@@ -169,10 +165,6 @@ def _status(fault: Fault, true: ApiResponse) -> ApiResponse:
     if fault.status >= 500:
         return ApiResponse(fault.status, _page(fault.status), HTML | fault.headers)
     return answer(fault.set or {"code": fault.status * 100_000, "message": "fault"}, fault.status, fault.headers)
-
-
-def _redirect(fault: Fault, true: ApiResponse) -> ApiResponse:
-    return ApiResponse(302, b"", {"location": "http://127.0.0.1:9/elsewhere", "content-length": "0"})
 
 
 def _edit(fault: Fault, true: ApiResponse) -> ApiResponse:
@@ -212,7 +204,7 @@ LOSSES: dict[FaultKind, Distortion] = {
     FaultKind.DROP: lambda fault, true: replace(true, breakage=FaultKind.DROP.value),
     FaultKind.RESET: lambda fault, true: replace(true, breakage=FaultKind.RESET.value),
     FaultKind.STATUS: _status,
-    FaultKind.REDIRECT: _redirect,
+    FaultKind.REDIRECT: lambda fault, true: ApiResponse(302, b"", {"location": "http://127.0.0.1:9/elsewhere", "content-length": "0"}),
 }
 DISTORTIONS: dict[FaultKind, Distortion] = {
     FaultKind.DELAY: lambda fault, true: replace(true, delay_seconds=max(0.0, fault.seconds)),
