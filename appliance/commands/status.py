@@ -147,9 +147,8 @@ def _status(folder: StateFolder, credentials: Path | None) -> _DeviceStatus:
         document: JsonObject = {"verdict": HealthStatus.DOWN.name.lower(), "reasons": [str(error)], "state": str(folder.root)}
         return _DeviceStatus(Health(HealthStatus.DOWN, (str(error),)), document)
     report = folder.reports / f"report_{found.session}.md"
-    facts = found.facts()
     others = {"state": str(folder.root), "reductions": "; ".join(reduced) or None, "report": str(report) if report.is_file() else None}
-    return _DeviceStatus(found.health, {**to_json(facts), **others}, facts.scheduled)
+    return _DeviceStatus(found.health, {**to_json(found), **others}, found.scheduled)
 
 
 def _looked_after(

@@ -179,7 +179,7 @@ class Process:
         self._supervisor.socket_trouble = trouble
 
     def _look_now(self) -> dict[str, object]:
-        facts = to_json(self._supervisor.vitals().facts())
+        facts = to_json(self._supervisor.vitals())
         named = ("verdict", "reasons", "latch", "halt_id", "session", "jobs", "scheduled", "waits_for", "last_job")
         return {name: facts[name] for name in named}
 

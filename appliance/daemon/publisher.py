@@ -17,7 +17,7 @@ from appliance.daemon.briefing import Briefing
 from appliance.ledger import Ledger
 from appliance.schedule.timetable import table_of
 from appliance.status.upkeep import concerns_of, count_addresses, expiries
-from appliance.status.vitals import DaemonFacts, DaemonNotes, ProcessFacts, Vitals, metrics, vitals
+from appliance.status.vitals import DaemonFacts, DaemonNotes, HealthFacts, ProcessFacts, metrics, vitals
 from appliance.system.ports import Clock
 from appliance.system.state_folder import DurableFs, StateFolder
 from signals.files import write_atomic
@@ -92,7 +92,7 @@ class Publisher:
         publish(self._runtime, self._folder, self.vitals(ledger, state), self._process_facts(state), self._real.now())
         self._written_s = mono_s
 
-    def vitals(self, ledger: Ledger, state: SupervisorState) -> Vitals:
+    def vitals(self, ledger: Ledger, state: SupervisorState) -> HealthFacts:
         """Return the device's facts now, as the supervisor knows itself."""
         at = self._real.now()
         said = own_facts(state.waits_for, state.tries_again, at, state.scheduled)
@@ -112,7 +112,7 @@ class Publisher:
         return ProcessFacts(os.getpid(), self._started_at.timestamp(), state.working_on, addresses, resident_bytes(), self._ends(state))
 
 
-def publish(runtime: Path, folder: StateFolder, found: Vitals, process: ProcessFacts, at: datetime) -> None:
+def publish(runtime: Path, folder: StateFolder, found: HealthFacts, process: ProcessFacts, at: datetime) -> None:
     """Write both files, for their owner and the process's group only.
 
     Raises
@@ -120,7 +120,7 @@ def publish(runtime: Path, folder: StateFolder, found: Vitals, process: ProcessF
     OSError
         The disk does not take them; the earlier ones stay.
     """
-    facts = replace(found.facts(), process=process, at=at)
+    facts = replace(found, process=process, at=at)
     runtime.mkdir(parents=True, exist_ok=True)
     write_atomic(runtime / HEALTH, json.dumps(to_json(facts), sort_keys=True, indent=1).encode(), mode=READABLE)
     write_atomic(runtime / METRICS, metrics(facts, at).encode(), mode=READABLE)

@@ -39,7 +39,7 @@ from appliance.daemon.publisher import Publisher, SupervisorState
 from appliance.daemon.systemd import Liveness
 from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
-from appliance.status.vitals import Vitals
+from appliance.status.vitals import HealthFacts
 from appliance.system.clock import ExchangeTime
 from appliance.system.ports import Alert, Clock, HeartbeatSignal, Severity
 from appliance.system.state_folder import DurableFs, StateFolder
@@ -285,7 +285,7 @@ class Supervisor:
     def _state(self) -> SupervisorState:
         return SupervisorState(self.waits_for, self.tries_again, self._wake_ups.words, self.working_on, self._brief, self._venue_now())
 
-    def vitals(self) -> Vitals:
+    def vitals(self) -> HealthFacts:
         """Return the facts as they are now, from a connection of its own: any thread may ask."""
         with closing(LedgerView(self._folder)) as ledger_view:
             return self._publisher.vitals(ledger_view.reader(), self._state())

@@ -114,7 +114,17 @@ class DaemonNotes:
 
 @dataclass(frozen=True, kw_only=True)
 class HealthFacts(DaemonNotes):
-    """The whole of `health.json`, which `status --json` prints too."""
+    """The whole of `health.json`, which `status --json` prints too.
+
+    Attributes
+    ----------
+    session : date or None
+        Newest session with a job; `checks` and `jobs` are of that session.
+    last_done : mapping of job to datetime
+        When each last ended well.
+    free_disk : float
+        Share of the disk below the state folder.
+    """
 
     verdict: str
     reasons: tuple[str, ...]
@@ -140,6 +150,11 @@ class HealthFacts(DaemonNotes):
     jobs: Mapping[str, str]
     last_done: Mapping[str, datetime]
     daemon: str
+
+    @property
+    def health(self) -> Health:
+        """The verdict and the sentences behind it."""
+        return Health(HealthStatus[self.verdict.upper()], self.reasons)
 
 
 @dataclass(frozen=True)
@@ -177,80 +192,7 @@ class DaemonFacts:
         return (HealthStatus.DEGRADED if waits else HealthStatus.OK), waits
 
 
-@dataclass(frozen=True)
-class Vitals:
-    """The facts.
-
-    Attributes
-    ----------
-    session : date or None
-        Newest session with a job.
-    runs : tuple of JobRun
-        Of that session.
-    last_done : dict of str to datetime
-        When each job last ended well.
-    checks : tuple of TripwireRow
-        Of that session.
-    free_disk : float
-        Share of the disk below the state folder.
-    """
-
-    health: Health
-    latch: LatchRecord
-    session: date | None
-    runs: tuple[JobRun, ...]
-    last_done: dict[str, datetime]
-    checks: tuple[tripwires.TripwireRow, ...]
-    reductions: tuple[str, ...]
-    undelivered: int
-    unfinished_orders: int
-    equity: str | None
-    positions: int | None
-    account_of: str | None
-    real_nav: str | None
-    real_nav_of: str | None
-    scored_asof: str | None
-    bundle: str | None
-    bundle_age: float | None
-    free_disk: float
-    daemon: DaemonFacts
-
-    def facts(self) -> HealthFacts:
-        """As they are published."""
-        last = self.runs[-1] if self.runs else None
-        notes = self.daemon.notes
-        return HealthFacts(
-            verdict=self.health.verdict.name.lower(),
-            reasons=self.health.reasons,
-            latch=self.latch.sentence(),
-            armed=self.latch.is_armed,
-            halt_id=self.latch.halt_id,
-            session=self.session,
-            equity=self.equity,
-            positions=self.positions,
-            account_of=self.account_of,
-            real_nav=self.real_nav,
-            real_nav_of=self.real_nav_of,
-            bundle=self.bundle,
-            bundle_age=self.bundle_age,
-            scored_asof=self.scored_asof,
-            last_job=f"{last.job}: {last.summary}" if last else None,
-            reductions=self.reductions,
-            undelivered=self.undelivered,
-            unfinished_orders=self.unfinished_orders,
-            free_disk=round(self.free_disk, 4),
-            tripped=tuple(row.name for row in self.checks if row.tripped),
-            checks={row.name: row.value for row in self.checks},
-            jobs={run.job: run.status.value if run.status else "running" for run in self.runs},
-            last_done=dict(sorted(self.last_done.items())),
-            daemon="runs" if self.daemon.runs else ("down" if self.daemon.is_expected else "none"),
-            waits_for=notes.waits_for,
-            tries_again=notes.tries_again,
-            scheduled=notes.scheduled if self.daemon.runs else (),
-        )
-
-
-def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFacts, concerns: Sequence[str] = ()) -> Vitals:
+def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFacts, concerns: Sequence[str] = ()) -> HealthFacts:
     """Gather the facts.
 
     Parameters
@@ -273,28 +215,35 @@ def vitals(ledger: Ledger, folder: StateFolder, now: datetime, daemon: DaemonFac
     base = assess(latch, runs, undelivered, bundle is not None, [row.name for row in reduced])
     verdict, reasons = daemon.reasons(now)
     worst = max(base.verdict, verdict, HealthStatus.DEGRADED if concerns else HealthStatus.OK)
-    value = nav.history(ledger, date.max, 1)
-    held = snapshots.latest(ledger)
-    return Vitals(
-        health=Health(worst, (*reasons, *base.reasons, *concerns)),
-        latch=latch,
+    value, held, last = nav.history(ledger, date.max, 1), snapshots.latest(ledger), runs[-1] if runs else None
+    return HealthFacts(
+        verdict=worst.name.lower(),
+        reasons=(*reasons, *base.reasons, *concerns),
+        latch=latch.sentence(),
+        armed=latch.is_armed,
+        halt_id=latch.halt_id,
         session=session,
-        runs=runs,
-        last_done=_last_done(recent),
-        checks=checks,
+        equity=str(held.equity) if held else None,
+        positions=len(held.positions) if held else None,
+        account_of=held.when if held else None,
+        real_nav=str(value[-1].restated_nav) if value else None,
+        real_nav_of=f"close of {value[-1].session}" if value else None,
+        bundle=bundle,
+        bundle_age=_number(next((row.value for row in checks if row.name == "BUNDLE_AGEING"), None)),
+        scored_asof=_text(ledger.value("SELECT max(asof) FROM scores")),
+        last_job=f"{last.job}: {last.summary}" if last else None,
         reductions=tuple(row.name for row in reduced),
         undelivered=undelivered,
         unfinished_orders=len(intents.unfinished(ledger)),
-        equity=str(held.equity) if held else None,
-        account_of=held.when if held else None,
-        real_nav_of=f"close of {value[-1].session}" if value else None,
-        positions=len(held.positions) if held else None,
-        real_nav=str(value[-1].restated_nav) if value else None,
-        scored_asof=_text(ledger.value("SELECT max(asof) FROM scores")),
-        bundle=bundle,
-        bundle_age=_number(next((row.value for row in checks if row.name == "BUNDLE_AGEING"), None)),
-        free_disk=_free(folder),
-        daemon=daemon,
+        free_disk=round(_free(folder), 4),
+        tripped=tuple(row.name for row in checks if row.tripped),
+        checks={row.name: row.value for row in checks},
+        jobs={run.job: run.status.value if run.status else "running" for run in runs},
+        last_done=dict(sorted(_last_done(recent).items())),
+        daemon="runs" if daemon.runs else ("down" if daemon.is_expected else "none"),
+        waits_for=daemon.notes.waits_for,
+        tries_again=daemon.notes.tries_again,
+        scheduled=daemon.notes.scheduled if daemon.runs else (),
     )
 
 

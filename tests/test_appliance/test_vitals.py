@@ -21,7 +21,6 @@ from appliance.status.vitals import (
     HealthFacts,
     HealthStatus,
     ProcessFacts,
-    Vitals,
     daemon_facts,
     metrics,
     vitals,
@@ -64,7 +63,7 @@ def test_only_a_bundle_of_a_traded_sleeve_is_in_force(folder: StateFolder) -> No
     assert look(folder).bundle is None
 
 
-def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> Vitals:
+def look(folder: StateFolder, daemon: DaemonFacts = LIVE) -> HealthFacts:
     with Ledger(folder.ledger, AccessMode.READ) as ledger:
         return vitals(ledger, folder, NOW, daemon)
 
@@ -113,7 +112,7 @@ def test_a_daemon_is_known_by_the_lock_it_holds_and_by_what_it_wrote(folder: Sta
 def test_every_figure_a_collector_reads_is_one_of_the_facts(folder: StateFolder) -> None:
     with Ledger(folder.ledger, AccessMode.WRITE) as ledger:
         alerts.add(ledger, Alert(Severity.WARN, "k", "t", "b", NOW), delivered=False)
-    facts = replace(look(folder).facts(), process=ProcessFacts(resident_bytes=4_000_000, started_at=1.5))
+    facts = replace(look(folder), process=ProcessFacts(resident_bytes=4_000_000, started_at=1.5))
     stored = from_json(HealthFacts, json.loads(json.dumps(to_json(facts))))
     assert stored == facts
     text = metrics(facts, NOW)

@@ -316,7 +316,7 @@ def test_a_deaf_control_socket_is_no_ok(make: Make) -> None:
     bench = make()
     bench.ready()
     bench.look(most=3)
-    assert not any("socket" in reason for reason in bench.daemon.vitals().facts().reasons)
+    assert not any("socket" in reason for reason in bench.daemon.vitals().reasons)
     bench.daemon.socket_trouble = "the control socket cannot be opened: Too many open files"
-    facts = bench.daemon.vitals().facts()
+    facts = bench.daemon.vitals()
     assert facts.verdict != "ok" and bench.daemon.socket_trouble in facts.reasons

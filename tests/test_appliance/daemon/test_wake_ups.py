@@ -118,7 +118,7 @@ def test_each_row_is_a_date_job_with_its_own_name_hour_and_grace(session: date, 
 def test_tonight_is_planned_at_the_start_and_the_next_session_once_this_one_has_ended(alarm: Alarm) -> None:
     assert set(alarm.planned) == set(NAMES)
     assert alarm.wake_ups.words[0].endswith(f"of {D} at 2026-03-03 23:30:00 UTC")
-    assert alarm.daemon.vitals().facts().scheduled == tuple(alarm.wake_ups.words)
+    assert alarm.daemon.vitals().scheduled == tuple(alarm.wake_ups.words)
     alarm.ends(*JOBS)
     alarm.go_to(new_york("16:51"))
     assert set(alarm.planned) == {f"{job} of {AFTER}" for job in JOBS}

@@ -264,7 +264,7 @@ def test_equity_and_positions_are_of_one_agreement_which_is_named(device: Path) 
     assert (facts["of"], facts["equity"], facts["positions"]) == ("open of 2026-03-13", "1000", "2")
     assert facts["real NAV of"] == f"close of {closed.session}"
     with Ledger(device / "ledger.sqlite", AccessMode.READ) as ledger:
-        status = vitals(ledger, StateFolder(device), NOW, DaemonFacts(False, False)).facts()
+        status = vitals(ledger, StateFolder(device), NOW, DaemonFacts(False, False))
     assert (status.account_of, status.equity, status.positions) == ("open of 2026-03-13", "1000", 2)
     assert status.real_nav_of == f"close of {closed.session}"
 
