@@ -36,27 +36,7 @@ recipes: recipes    # <sleeve>.yml here takes the place of the sleeve's own reci
 
 
 class Places(Config):
-    """Each is the default of the options that ask for it; None leaves the command's own.
-
-    Attributes
-    ----------
-    data : Path or None
-        A dataset, or a folder of datasets.
-    runs, registry, keys, recipes : Path or None
-        Folders.
-    store : str or None
-        A folder or `s3://bucket/prefix`.
-    bars, portfolio : Path or None
-        YAML files.
-    passphrase : Path or None
-        File with the pass phrase of keys that are in one file.
-    storage : str or None
-        Of the sampler's memory, a SQLAlchemy URL.
-    tracking : str or None
-        Of an MLflow server.
-    cluster : str or None
-        Of a Dask scheduler.
-    """
+    """Each is the default of the options that ask for it, whose help says what it is; None leaves the command's own."""
 
     data: Path | None = None
     runs: Path | None = None

@@ -60,7 +60,7 @@ from trainer.publishing.stores import dataset_store
 from trainer.recipes.base import RecipeConfig
 from trainer.service import service
 from trainer.service.host import Host
-from trainer.service.settings import FolderSource, ServiceSettings
+from trainer.service.settings import ServiceSettings, folder_source
 from trainer.tasks.recipes import recipe_named
 from trainer.training.train import TrainingRequest, train
 from trainer.workspace import make, read
@@ -235,7 +235,7 @@ class YearAlone:
         found = read(self.workspace_folder)
         places = found.places.model_copy(update={"store": str(self.store)})
         found = type(found)(places, found.file)
-        return Host(found, ServiceSettings(), FolderSource(self.delivered), self.inbox, self.code_version)
+        return Host(found, ServiceSettings(), folder_source(self.delivered), self.inbox, self.code_version)
 
     @contextmanager
     def device(self) -> Iterator[Device]:

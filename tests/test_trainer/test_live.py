@@ -25,7 +25,7 @@ from trainer.publishing.daily_scores import keep_labels
 from trainer.service import live, rows
 from trainer.service.host import Host, Night
 from trainer.service.live import LiveFigures, LiveMean, LiveScores, _evening, judged_probabilities, live_scores
-from trainer.service.settings import NoSource, ServiceSettings
+from trainer.service.settings import ServiceSettings, no_source
 from trainer.validation.significance.paired import compared
 from trainer.workspace import make, read
 
@@ -90,7 +90,7 @@ def test_a_shadow_is_set_beside_what_is_traded_with_the_power_of_that(tmp_path: 
     make(tmp_path / "ws")
     place.parent.mkdir(parents=True)
     place.write_text("{}")
-    host = Host(read(tmp_path / "ws"), ServiceSettings(), NoSource(), None, "0.1.0")  # type: ignore[arg-type]
+    host = Host(read(tmp_path / "ws"), ServiceSettings(), no_source, None, "0.1.0")  # type: ignore[arg-type]
     night = Night(asof + timedelta(1), asof, None)  # type: ignore[arg-type]
     ended = rows.evaluate(night, host)
     expected = compared(lives["equities_xs-shadow"].net, lives["equities_xs"].net)

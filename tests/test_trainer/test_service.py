@@ -28,7 +28,7 @@ from trainer.curation.vendors.mapping import Mapping
 from trainer.runs.run_folder import exclusive
 from trainer.service import rows, service
 from trainer.service.host import ALERTS, Host, Night
-from trainer.service.settings import FILE, FolderSource, NoSource, ServiceSettings, read_settings
+from trainer.service.settings import FILE, ServiceSettings, folder_source, no_source, read_settings
 from trainer.service.timetable import CADENCE, ROWS, TIMETABLE, Cadence, RowEnd, RowStatus, RunLog, unasked
 from trainer.service.timetable import FILE as FILE_OF_RUNS
 from trainer.workspace import Workspace, make, read
@@ -49,7 +49,7 @@ class Inbox:
 def host_in(tmp_path: Path, **settings: object) -> Host:
     make(tmp_path / "ws")
     (tmp_path / "ws" / "registry").mkdir()
-    return Host(read(tmp_path / "ws"), ServiceSettings.model_validate(settings), NoSource(), Inbox(), "0.1.0")
+    return Host(read(tmp_path / "ws"), ServiceSettings.model_validate(settings), no_source, Inbox(), "0.1.0")
 
 
 def at(day: date, hour: int, minute: int = 0) -> datetime:
@@ -173,7 +173,7 @@ def test_a_recipe_of_the_workspace_says_how_often_its_lineage_is_trained_again(t
 
 def test_a_folder_of_deliveries_is_refused_where_it_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FixInput, match="folder of deliveries"):
-        FolderSource(tmp_path / "away").bring(tmp_path, FRIDAY, FRIDAY, set())
+        folder_source(tmp_path / "away")(tmp_path, FRIDAY, FRIDAY, set())
 
 
 def test_only_what_a_training_makes_again_is_removed_and_nothing_that_is_cited(tmp_path: Path) -> None:
@@ -232,13 +232,13 @@ def test_a_delivery_that_fails_stops_those_after_it_and_those_before_it_count_on
     delivery(inbox, "1", "2025-06-11", "12")
     delivery(inbox, "2", "2025-06-12", "twelve")
     delivery(inbox, "3", "2025-06-13", "14")
-    source = FolderSource(inbox)
+    source = folder_source(inbox)
     for version in (2, 2):
         with pytest.raises(BadBars, match=r"bars\.csv"):
-            source.bring(data, FRIDAY, today, set())
+            source(data, FRIDAY, today, set())
         assert (read_manifest(data).version, read_manifest(data).last) == (version, date(2025, 6, 11))
     (inbox / "2" / "bars.csv").write_text((inbox / "2" / "bars.csv").read_text().replace("twelve", "13"))
-    assert source.bring(data, FRIDAY, today + timedelta(days=1), set()) == ("1", "2", "3")
+    assert source(data, FRIDAY, today + timedelta(days=1), set()) == ("1", "2", "3")
     assert (read_manifest(data).version, read_manifest(data).last) == (4, FRIDAY)
 
 

@@ -84,23 +84,23 @@ def _host(context: typer.Context, credentials: Path | None) -> Host:
     from signals.alerts.alert import Channels, FileNotifier, LogNotifier
     from signals.code_version import code_version
     from trainer.service.host import ALERTS, Host
-    from trainer.service.settings import FolderSource, NoSource, Source, SourceKind, VendorSource, read_settings
+    from trainer.service.settings import Source, SourceKind, folder_source, no_source, read_settings, vendor_source
 
     found = workspace_of(context)
     if found.file is None:
         raise FixInput("there is no workspace here", where=str(Path.cwd()), fix="`trainer init`, or set TRADEML_HOME")
     settings = read_settings(found.file.parent)
     settings = settings.model_copy(update={"credentials": settings.credentials or credentials})
-    source: Source = NoSource()
+    source: Source = no_source
     if settings.source.kind is SourceKind.FOLDER:
         if settings.source.path is None:
             raise FixInput("a source of kind folder has no path", where="service.yml", fix="Add source.path")
-        source = FolderSource(settings.source.path)
+        source = folder_source(settings.source.path)
     elif settings.source.kind is SourceKind.ALPACA:
         from trainer.curation.vendors.alpaca import AlpacaVendor, read_keys
 
         keys = read_keys(settings.credentials)
-        source = VendorSource(AlpacaVendor(settings.source.url, keys, WallClock(), feed=settings.source.feed))
+        source = vendor_source(AlpacaVendor(settings.source.url, keys, WallClock(), feed=settings.source.feed))
     registry = Path(found.require("registry", "registry"))
     channels = Channels([LogNotifier("trainer.alerts"), FileNotifier(registry / ALERTS)], channels_of(settings.credentials, MORE))
     return Host(found, settings, source, channels, code_version("trainer"), environment=context.meta.get(ENVIRONMENT, {}))

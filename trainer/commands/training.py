@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -252,20 +252,6 @@ def summary(known: Evidence, run: Path) -> str:
     return "\n".join([*aligned(lines), "", *warned, "", f"Report: {run / 'report.html'}"])
 
 
-@dataclass(frozen=True)
-class ModelLine:
-    """One learner: its name and family, and what a recipe must know of it."""
-
-    name: str
-    family: str
-    views: str
-    heads: str
-    scaling: str
-    features: str
-    gpu: str
-    cost: str
-
-
 def models(as_json: options.AsJson = False) -> None:
     """List the learners: family, views, heads, scaling, usual feature set, GPU, and cost of 60,000 rows on two cores.
 
@@ -275,15 +261,15 @@ def models(as_json: options.AsJson = False) -> None:
     """
     from trainer.learners.table import LEARNERS
 
-    lines = [line_of(row) for row in LEARNERS.values()]
-    rows = [tuple(asdict(lines[0])), *(tuple(asdict(line).values()) for line in lines)]
+    lines = [_line_of(row) for row in LEARNERS.values()]
+    rows = [tuple(lines[0]), *(tuple(line.values()) for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    emit({"models": [asdict(line) for line in lines]}, as_json=as_json, text=text)
+    emit({"models": lines}, as_json=as_json, text=text)
 
 
-def line_of(row: LearnerRow) -> ModelLine:
-    """Describe one learner by its parameters and capabilities."""
+def _line_of(row: LearnerRow) -> dict[str, str]:
+    """What a recipe must know of one learner, by its parameters and capabilities."""
     from trainer.learners.base import FitDevice
     from trainer.learners.networks.parameters import AttentionConfig, MambaConfig, NetworkConfig
     from trainer.learners.parameters import BoostedConfig, EnsembleConfig, FoundationConfig, RandomForestConfig
@@ -303,7 +289,9 @@ def line_of(row: LearnerRow) -> ModelLine:
             break
     family, scaling, features, cost = usual
     heads, views = (", ".join(sorted(names)) for names in (can.heads, can.views))
-    return ModelLine(row.name, family, views, heads, scaling, features, "yes" if FitDevice.CUDA in can.devices else "no", cost)
+    gpu = "yes" if FitDevice.CUDA in can.devices else "no"
+    known = {"name": row.name, "family": family, "views": views, "heads": heads}
+    return {**known, "scaling": scaling, "features": features, "gpu": gpu, "cost": cost}
 
 
 def status(run: options.Run = options.OURS, as_json: options.AsJson = False) -> None:

@@ -31,11 +31,9 @@ from signals.market.manifest import FileRole, Manifest, PriceBasis
 from signals.market.sessions import Calendar
 from trainer.curation.audit.findings import Missing, missing
 from trainer.curation.audit.levels import off_level
-from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.known import LEVEL, PRICES, ROUNDING
-from trainer.curation.deliveries.receipts import DeliveryPart, Scope
-from trainer.curation.ingest import BarVendor, DeliveryTerms, deliver, refresh, whole_delivery
-from trainer.curation.vendors.mapping import Mapping
+from trainer.curation.deliveries.receipts import DeliveryPart
+from trainer.curation.ingest import BarVendor, added_terms, deliver, refresh, whole_delivery
 
 SPOOL = "spool"
 SYMBOLS_PER_REQUEST = 100
@@ -227,26 +225,13 @@ def _new_actions(vendor: BarVendor, asked: list[Missing], folder: Path, manifest
 
 
 def _deliver(folder: Path, vendor: BarVendor, rows: pd.DataFrame, actions: pd.DataFrame, today: date | None) -> Manifest:
-    whole = whole_delivery(folder)
     contents: dict[DeliveryPart, tuple[str, bytes]] = {}
     if len(rows):
         span = f"{rows['date'].min():%Y-%m-%d}_{rows['date'].max():%Y-%m-%d}"
         contents[DeliveryPart.BARS] = (f"backfill_{span}.parquet", _parquet(rows.drop(columns="is_missing")))
     if len(actions):
         contents[DeliveryPart.ACTIONS] = ("backfill_actions.csv", actions[ACTION_COLUMNS].to_csv(index=False).encode())
-    return deliver(
-        contents,
-        folder,
-        DeliveryTerms(
-            mapping=Mapping(),
-            basis=whole.basis,
-            config=CurationConfig.model_validate(whole.config),
-            name=whole.name,
-            scope=Scope.ROWS,
-            today=today,
-            vendor=vendor.name,
-        ),
-    )
+    return deliver(contents, folder, added_terms(whole_delivery(folder), today, vendor.name))
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

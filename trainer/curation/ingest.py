@@ -162,6 +162,12 @@ def whole_delivery(folder: Path) -> Receipt:
     return current[0]
 
 
+def added_terms(first: Receipt, today: date | None, vendor: str) -> DeliveryTerms:
+    """Return the terms of rows in our own columns that are added to a dataset, read and judged as its whole delivery `first` was."""
+    config = CurationConfig.model_validate(first.config)
+    return DeliveryTerms(Mapping(), first.basis, config, first.name, Scope.ROWS, today=today, vendor=vendor)
+
+
 def refresh(folder: Path) -> Manifest:
     """Curate what was delivered to `folder`, the newest receipts too; a version appears only if something changed.
 

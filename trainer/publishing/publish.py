@@ -56,9 +56,9 @@ from signals.market.sessions import Calendar
 from signals.sleeves.events import EVENTS, OF_PEERS
 from signals.text.wording import reason_of
 from trainer.publishing.keys import check_store_keys, keyset_bytes, load_keyset, signing_keys
-from trainer.runs.artefacts import BANK, PARAMETERS, features_of, form_of, read_file
+from trainer.runs.artefacts import BANK, PARAMETERS, features_of, form_of
 from trainer.runs.evidence import Evidence, measured_ic, read_evidence
-from trainer.runs.run_folder import read_document
+from trainer.runs.run_folder import read_document, read_file
 
 KEYSET = "keyset.json"
 PROMOTION, VERDICT = "promotion.json", "promotion/verdict.json"

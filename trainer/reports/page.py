@@ -7,6 +7,7 @@ shows in both forms as the characters that it is made of.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from math import isfinite
 
 from signals.text import wording
 
@@ -74,6 +75,11 @@ def html(page: Page) -> str:
         f"<body><h1>{title}</h1>{warned}<table>{table}</table>{pictures}{''.join(map(_html_table, page.tables))}"
         "</body></html>\n"
     )
+
+
+def number(value: float | None, form: str) -> str:
+    """Return a figure in words of `form`; one that does not exist, or is not finite, is n/a."""
+    return format(value, form) if value is not None and isfinite(value) else "n/a"
 
 
 def _line(words: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from portfolio.risk.evidence import evidence_share
 from signals.market.bars import Days, Floats
 from signals.scoring.evidence import Mean
 from trainer.reports import page, plots
+from trainer.reports.page import number
 from trainer.runs.evidence import Evidence, ImportanceFigures
 from trainer.runs.trials import SearchFigures, Trials
 from trainer.validation.deciles import SESSIONS_PER_YEAR, BookReturns
@@ -103,8 +104,8 @@ def _skill(known: Evidence) -> list[tuple[str, str]]:
     by_path = [path.mean for path in ic.by_path]
     lines = [
         ("Out-of-fold rank IC", _with_error(ic.whole, f"lag {ic.lag}, {ic.sessions} sessions")),
-        ("t of the non-overlapping offsets", ", ".join(_number(offset.t, "+.2f") for offset in ic.by_offset)),
-        ("IC by path", f"{_number(min(by_path), '+.4f')} to {_number(max(by_path), '+.4f')}"),
+        ("t of the non-overlapping offsets", ", ".join(number(offset.t, "+.2f") for offset in ic.by_offset)),
+        ("IC by path", f"{number(min(by_path), '+.4f')} to {number(max(by_path), '+.4f')}"),
         ("Walk-forward rank IC", _with_error(forward, f"{forward.sessions} sessions")),
     ]
     if ic.long_embargo and known.cpcv:
@@ -118,8 +119,8 @@ def _worth(known: Evidence) -> list[tuple[str, str]]:
     gross, net = capacity.gross_annual, capacity.net_of_spread_annual
     traded = known.turnover.annual if known.turnover else None
     return [
-        (f"Decile spread over {known.horizon} sessions", f"{1e4 * spread.mean:+.1f} bps (t {_number(spread.t, '+.2f')})"),
-        ("Turnover, one way", f"{_number(traded, '.1f')} times equity a year"),
+        (f"Decile spread over {known.horizon} sessions", f"{1e4 * spread.mean:+.1f} bps (t {number(spread.t, '+.2f')})"),
+        ("Turnover, one way", f"{number(traded, '.1f')} times equity a year"),
         ("Decile book before and after the spread", f"{gross:+.2%} and {net:+.2%} of equity a year"),
         *_book(known),
         ("Break-even quoted spread", f"{capacity.break_even_spread_bps:.1f} bps"),
@@ -161,20 +162,20 @@ def deflation(trials: Trials) -> list[tuple[str, str]]:
     states = ", ".join(f"{count} {state}" for state, count in trials.states.items() if count)
     lines = [("Trials that count", f"{trials.n_trials}{f' ({states})' if states else ''}")]
     if bins := trials.bins:
-        shared, own, gap = (_number(ratio, "+.2f") for ratio in (bins.shared, bins.per_split, bins.gap))
+        shared, own, gap = (number(ratio, "+.2f") for ratio in (bins.shared, bins.per_split, bins.gap))
         lines.append(("Sharpe ratio in the search's shared bins", f"{shared}; in each split's own {own}: gap {gap}"))
     sharpe, pbo, hurdles, max_t = trials.sharpe, trials.pbo, trials.hurdles, trials.max_t
     if sharpe is None or pbo is None or hurdles is None or max_t is None:
         return [*lines, ("Sharpe ratio of the decile book", "n/a: it never moved")]
-    overfit = _number(pbo.value, ".1%") if pbo.applicable else pbo.reason
+    overfit = number(pbo.value, ".1%") if pbo.applicable else pbo.reason
     return [
         *lines,
         ("Sharpe ratio of the walk-forward decile book", f"{sharpe.annual:+.2f} a year, net of the spread"),
-        ("Deflated Sharpe ratio (2014, 2025)", f"{_number(trials.dsr, '.3f')}, {_number(trials.dsr_2025, '.3f')}"),
+        ("Deflated Sharpe ratio (2014, 2025)", f"{number(trials.dsr, '.3f')}, {number(trials.dsr_2025, '.3f')}"),
         ("Trials that differ (correlation 0.9)", str(hurdles.effective.trials)),
-        ("Probability of backtest overfitting", f"{overfit}; loss out of sample {_number(pbo.probability_of_loss, '.1%')}"),
-        ("p-value as the best of all (max-t)", _number(max_t.p, ".3f")),
-        ("Track record needed and had", f"{_number(trials.min_trl_sessions, ',.0f')} and {sharpe.sessions:,} sessions"),
+        ("Probability of backtest overfitting", f"{overfit}; loss out of sample {number(pbo.probability_of_loss, '.1%')}"),
+        ("p-value as the best of all (max-t)", number(max_t.p, ".3f")),
+        ("Track record needed and had", f"{number(trials.min_trl_sessions, ',.0f')} and {sharpe.sessions:,} sessions"),
     ]
 
 
@@ -183,16 +184,16 @@ def search_lines(found: SearchFigures) -> list[tuple[str, str]]:
     states = ", ".join(f"{count} {state}" for state, count in found.states.items() if count)
     gain = "none: the best trial scores as the recipe does"
     if found.gain is not None:
-        bound = f"lower bound {_number(found.low, '+.4f')}, p {_number(found.p, '.3f')} as the largest of {found.n_trials} (max-t)"
+        bound = f"lower bound {number(found.low, '+.4f')}, p {number(found.p, '.3f')} as the largest of {found.n_trials} (max-t)"
         gain = f"{found.gain:+.4f}, {bound if found.low is not None else 'on too few sessions for a bound'}"
     verdict = "better than the recipe as configured" if found.is_better else "none is shown to be better than the recipe as configured"
     return [
         ("Searched by", f"{found.metric}; no deflated Sharpe ratio is asked of it, but the gain in pairs"),
         ("Trials that count", f"{found.n_trials}{f' ({states})' if states else ''}"),
-        ("Of the best trial, and of the recipe as configured", f"{_number(found.value, '+.4f')} and {_number(found.configured, '+.4f')}"),
+        ("Of the best trial, and of the recipe as configured", f"{number(found.value, '+.4f')} and {number(found.configured, '+.4f')}"),
         ("Gain in pairs, by session", gain),
         ("Verdict of the search", verdict),
-        ("Probability of overfitting, by means", _number(found.pbo.value, ".1%") if found.pbo.applicable else found.pbo.reason),
+        ("Probability of overfitting, by means", number(found.pbo.value, ".1%") if found.pbo.applicable else found.pbo.reason),
     ]
 
 
@@ -236,7 +237,7 @@ def provenance(known: Evidence) -> list[tuple[str, str]]:
     first, last = known.first_training_session, known.last_training_session
     if parity is None or cpcv is None:
         return []
-    worst, with_nan = _number(parity.max_difference, ".1e"), parity.rows_with_nan
+    worst, with_nan = number(parity.max_difference, ".1e"), parity.rows_with_nan
     searched = known.part("search", SearchFigures)
     return [
         *(search_lines(searched) if searched.study else ()),
@@ -306,10 +307,6 @@ def _explained(found: ImportanceFigures | None) -> Mapping[str, bytes]:
 
 
 def _with_error(figure: Mean, detail: str) -> str:
-    known = f"{_number(figure.mean, '+.4f')} ± {_number(figure.standard_error, '.4f')}"
+    known = f"{number(figure.mean, '+.4f')} ± {number(figure.standard_error, '.4f')}"
     t = figure.t
-    return f"{known} (t {_number(t, '+.2f')}{', ' + detail if detail else ''})"
-
-
-def _number(value: float | None, form: str) -> str:
-    return "n/a" if value is None or not np.isfinite(value) else format(value, form)
+    return f"{known} (t {number(t, '+.2f')}{', ' + detail if detail else ''})"

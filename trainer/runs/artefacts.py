@@ -13,7 +13,6 @@ from signals.bundle.calibration import AppliedCalibration
 from signals.bundle.manifest import FeatureLine, HeadLine, MemberLine, ModelForm
 from signals.bundle.profiles import profile_of
 from signals.bundle.seal import parse
-from signals.errors import FixInput
 from signals.features.panel import FeaturePanel, FeatureSpec
 from signals.market.bars import Floats
 from signals.models.heads import ClassesHead, Head, PatternHead, ScoreHead, parts_of
@@ -22,10 +21,9 @@ from signals.monitoring.continuity import LAGS
 from signals.sleeves.base import Sleeve
 from signals.storage.arrow import parquet_of
 from signals.text.documents import to_json
-from signals.text.wording import reason_of
 from signals.views import TableView, View
 from trainer.learners.base import Matrix, Model
-from trainer.runs.run_folder import canonical_json, read_document
+from trainer.runs.run_folder import canonical_json, read_document, read_file
 from trainer.samples.samples import Samples
 from trainer.validation.probabilities import CalibrationDocument
 from trainer.validation.splits.cpcv import group_bounds
@@ -74,14 +72,6 @@ def metrics(rows: Samples, schema_version: str, head: Head, calibration: Calibra
 def features_of(run: Path) -> FeatureList:
     """Features that the run learned from."""
     return read_document(run / "feature_list.json", FeatureList)
-
-
-def read_file(run: Path, name: str) -> bytes:
-    """Return the content of a file of a run; raise `FixInput` where it cannot be read."""
-    try:
-        return (run / name).read_bytes()
-    except OSError as error:
-        raise FixInput(f"{name} cannot be read: {reason_of(error)}", where=str(run), fix="Name a run of `trainer train`") from None
 
 
 def form_of(run: Path) -> ModelForm:

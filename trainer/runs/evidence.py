@@ -331,16 +331,18 @@ class BarResult:
 
 def at_least(bar: str, value: float | None, limit: float, why: str) -> BarResult:
     """Row of a figure that may not be below its limit; no finite figure is no evidence."""
-    if value is None or not np.isfinite(value):
-        return BarResult(bar, None, limit, False, "no evidence")
-    return BarResult(bar, value, limit, value >= limit, why if value >= limit else f"{value:.4g} is below {limit:.4g}, {why}")
+    return _bounded(bar, value, limit, why, "below", value is not None and value >= limit)
 
 
 def at_most(bar: str, value: float | None, limit: float, why: str) -> BarResult:
     """Row of a figure that may not be above its limit; no finite figure is no evidence."""
+    return _bounded(bar, value, limit, why, "above", value is not None and value <= limit)
+
+
+def _bounded(bar: str, value: float | None, limit: float, why: str, beyond: str, passed: bool) -> BarResult:
     if value is None or not np.isfinite(value):
         return BarResult(bar, None, limit, False, "no evidence")
-    return BarResult(bar, value, limit, value <= limit, why if value <= limit else f"{value:.4g} is above {limit:.4g}, {why}")
+    return BarResult(bar, value, limit, passed, why if passed else f"{value:.4g} is {beyond} {limit:.4g}, {why}")
 
 
 def finite(value: float | None) -> float | None:

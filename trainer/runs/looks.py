@@ -20,9 +20,9 @@ from pathlib import Path
 from signals.errors import BadDataset, FixInput
 from signals.files import sha256_of
 from signals.market.dataset import read_manifest
-from signals.text.wording import reason_of
 from trainer.recipes.base import CpcvConfig
 from trainer.runs import chain
+from trainer.runs.run_folder import read_file
 from trainer.samples.samples import Samples, seal_holdout
 
 LOOKS = "looks.jsonl"
@@ -70,11 +70,7 @@ def require_as_made(data: Path, run: Path, models: Collection[str]) -> None:
             where=str(run),
             fix="Train again, or merge the record of the dataset that it was trained on: `trainer trials --data D --merge FOLDER`",
         )
-    try:
-        found = made({name: (run / name).read_bytes() for name in JUDGED})
-    except OSError as error:
-        raise FixInput(f"a file of the run cannot be read: {reason_of(error)}", where=str(run), fix="Train again") from None
-    if found not in known:
+    if made({name: read_file(run, name) for name in JUDGED}) not in known:
         raise FixInput(
             "the evidence, the scores or the settings of this run are not what its training wrote",
             where=str(run),

@@ -27,7 +27,8 @@ from signals.models.inference import FEATURES, GraphMember, infer
 from signals.serving.pictures import BankSearch, exact
 from signals.sleeves.patterns import PATTERNS, pictured
 from trainer.learners.base import Rows
-from trainer.runs.artefacts import form_of, read_file
+from trainer.runs.artefacts import form_of
+from trainer.runs.run_folder import read_file
 
 MOST_ROWS, CHUNK, NET = 240_000, 512, "model.onnx"  # the newest rows
 

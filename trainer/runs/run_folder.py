@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from signals.errors import FixInput, Locked
-from signals.files import sha256_of, sha256_of_file, sync_folder, write_atomic
+from signals.files import sha256_of, sync_folder, write_atomic
 from signals.text import strict_json
 from signals.text.documents import BadDocument, from_json, to_json
 from signals.text.strict_json import JsonObject
@@ -58,14 +58,18 @@ def checkpoints_of(run: Path) -> Path:
     return run.with_name(f"{run.name}.checkpoints")
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file of a run folder; raise `FixInput` when it cannot be read."""
+def read_file(run: Path, name: str) -> bytes:
+    """Return the content of a file of a run folder; raise `FixInput` when it cannot be read."""
     try:
-        return sha256_of_file(path)
+        return (run / name).read_bytes()
     except OSError as error:
-        raise FixInput(
-            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
-        ) from None
+        what = f"{name} cannot be read: {reason_of(error)}"
+        raise FixInput(what, where=str(run), fix="Name a run folder made by `trainer train`") from None
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file of a run folder; raises as `read_file`."""
+    return sha256_of(read_file(path.parent, path.name))
 
 
 @contextmanager
@@ -97,13 +101,9 @@ def read_object(path: Path) -> JsonObject:
 
 def read_hashed(path: Path) -> tuple[JsonObject, str]:
     """Read a JSON object and the SHA-256 of its very bytes; raises as `read_object`."""
+    raw = read_file(path.parent, path.name)
     try:
-        raw = path.read_bytes()
         content = strict_json.loads(raw, decimals=float)
-    except OSError as error:
-        raise FixInput(
-            f"{path.name} cannot be read: {reason_of(error)}", where=str(path.parent), fix="Name a run folder made by `trainer train`"
-        ) from None
     except ValueError:
         raise FixInput("not a JSON document", where=str(path), fix="Restore it, or train again") from None
     if not isinstance(content, dict):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from trainer.runs.chain import ChainAnchor
 from trainer.validation.significance.dsr import Hurdle
 
 
@@ -135,18 +136,10 @@ class SearchFigures:
 
 
 @dataclass(frozen=True)
-class ChainEnd:
-    """The end of the record of trials as a training saw it."""
-
-    records: int = 0
-    head: str = ""
-
-
-@dataclass(frozen=True)
 class EvidenceTrials(Trials):
     """The figures with their place on record: study, trial, the trial that was trained again, and the record's end."""
 
     study: str | None = None
     trial: str | None = None
     lineage: str | None = None
-    chain: ChainEnd | None = None
+    chain: ChainAnchor | None = None

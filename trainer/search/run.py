@@ -30,7 +30,7 @@ from trainer.learners.fanout import RowSet, side_by_side
 from trainer.learners.table import learner_named
 from trainer.recipes.base import Choices, Recipe, RecipeConfig, SearchConfig
 from trainer.runs.run_folder import canonical_json, exclusive
-from trainer.runs.trials import ChainEnd, EvidenceTrials, SearchFigures
+from trainer.runs.trials import EvidenceTrials, SearchFigures
 from trainer.samples.samples import Material, Samples
 from trainer.search import trial_log
 from trainer.search.arena import BOOK, NOTHING, Arena, SearchMetric
@@ -391,7 +391,7 @@ def tried(data: Path, question: OneTrial, rows: Samples, chosen: Series, *, stud
         study=study or None,
         trial=question.key,
         lineage=question.lineage or None,
-        chain=ChainEnd(history.anchor.records, history.anchor.head),
+        chain=history.anchor,
     )
     return Tried(document, np.array([sharpe_of(one.net) for one in counted.series], dtype=np.float64))
 

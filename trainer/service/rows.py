@@ -137,7 +137,7 @@ AUDIT_FIX = "Look at `trainer audit`; `trainer backfill` fetches what is missing
 
 def update(evening: Night, host: Host) -> RowEnd:
     """Bring the bars of asof into the dataset."""
-    taken = host.source.bring(host.data, evening.asof, evening.today, host.log.taken())
+    taken = host.source(host.data, evening.asof, evening.today, host.log.taken())
     manifest = read_manifest(host.data)
     if manifest.last < evening.asof and not taken:
         raise StoreUnreachable(

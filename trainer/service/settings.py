@@ -1,20 +1,18 @@
 """`service.yml` of a workspace: where bars come from, how often each row runs, and what is kept."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pydantic import Field, field_validator
 
 from signals.config import Config, parse, read_mapping
 from signals.errors import FixInput
 from trainer.curation.backfill import backfill
-from trainer.curation.config import CurationConfig
-from trainer.curation.deliveries.receipts import DeliveryPart, Scope
-from trainer.curation.ingest import BarVendor, DeliveryFiles, DeliveryTerms, ingest, whole_delivery
-from trainer.curation.vendors.mapping import Mapping
+from trainer.curation.deliveries.receipts import DeliveryPart
+from trainer.curation.ingest import BarVendor, DeliveryFiles, added_terms, ingest, whole_delivery
 from trainer.service.timetable import CADENCE, Cadence
 
 FILE = "service.yml"
@@ -104,59 +102,38 @@ def read_settings(folder: Path) -> ServiceSettings:
     return found.model_copy(update={"source": found.source.model_copy(update=below), "credentials": credentials})
 
 
-class Source(Protocol):
-    """Brings what is new into the dataset."""
-
-    def bring(self, data: Path, asof: date, today: date, taken: Collection[str]) -> tuple[str, ...]:
-        """Curate what there is up to asof; return the names of the deliveries that were taken, to be remembered."""
+Source = Callable[[Path, date, date, Collection[str]], tuple[str, ...]]
+"""Curates into a dataset what there is up to asof, on a day in New York: given the deliveries that were taken, returns those taken now."""
 
 
-class NoSource:
-    """Somebody else ingests."""
+def no_source(data: Path, asof: date, today: date, taken: Collection[str]) -> tuple[str, ...]:
+    """Do nothing: somebody else ingests."""
+    return ()
 
-    def bring(self, data: Path, asof: date, today: date, taken: Collection[str]) -> tuple[str, ...]:
-        """Do nothing."""
+
+def vendor_source(vendor: BarVendor) -> Source:
+    """Return a source that asks a vendor for what the dataset lacks."""
+
+    def bring(data: Path, asof: date, today: date, taken: Collection[str]) -> tuple[str, ...]:
+        backfill(data, vendor, None, asof, today=today)
         return ()
 
-
-class VendorSource:
-    """A vendor that is asked for what is missing."""
-
-    def __init__(self, vendor: BarVendor) -> None:
-        self._vendor = vendor
-
-    def bring(self, data: Path, asof: date, today: date, taken: Collection[str]) -> tuple[str, ...]:
-        """Fill what the dataset lacks up to asof."""
-        backfill(data, self._vendor, None, asof, today=today)
-        return ()
+    return bring
 
 
-class FolderSource:
-    """A folder of deliveries, each a folder with `bars.*`, `actions.*` and `universe.*`, as far as it has them.
+def folder_source(folder: Path) -> Source:
+    """Return a source that ingests every delivery that was not taken before, in the order of their names.
 
-    A delivery appears whole: it is written under a name that begins with a dot, and renamed. Files are never changed.
+    Each is a folder with `bars.*`, `actions.*` and `universe.*`, as far as it has them. It appears whole: it is written under a name
+    that begins with a dot, and renamed. Files are never changed.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def bring(self, data: Path, asof: date, today: date, taken: Collection[str]) -> tuple[str, ...]:
-        """Ingest every delivery that was not taken before, in the order of their names."""
-        if not self._folder.is_dir():
-            raise FixInput(
-                "the folder of deliveries is not there", where=str(self._folder), fix="Make it, or correct source.path in service.yml"
-            )
-        new = [path for path in sorted(self._folder.glob("[!.]*")) if path.is_dir() and path.name not in taken]
+    def bring(data: Path, asof: date, today: date, taken: Collection[str]) -> tuple[str, ...]:
+        if not folder.is_dir():
+            raise FixInput("the folder of deliveries is not there", where=str(folder), fix="Make it, or correct source.path in service.yml")
+        new = [path for path in sorted(folder.glob("[!.]*")) if path.is_dir() and path.name not in taken]
         first = whole_delivery(data)
-        terms = DeliveryTerms(
-            mapping=Mapping(),
-            basis=first.basis,
-            config=CurationConfig.model_validate(first.config),
-            name=first.name,
-            scope=Scope.ROWS,
-            today=today,
-            vendor=first.vendor,
-        )
+        terms = added_terms(first, today, first.vendor)
         for path in new:
             files = {part: _only(path, part) for part in DeliveryPart}
             if not any(files.values()):
@@ -164,6 +141,8 @@ class FolderSource:
                 raise FixInput(f"a delivery without any of {parts}", where=str(path), fix="Complete it, or remove the folder")
             ingest(DeliveryFiles(*(files[part] for part in DeliveryPart)), data, terms)
         return tuple(path.name for path in new)
+
+    return bring
 
 
 def _only(folder: Path, part: DeliveryPart) -> Path | None:

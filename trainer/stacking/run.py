@@ -23,6 +23,7 @@ from trainer.learners.lgbm import LightGbm
 from trainer.learners.parameters import LightGbmConfig
 from trainer.reports import page
 from trainer.reports.canvas import ACCENT, SECOND, new_axes, png
+from trainer.reports.page import number
 from trainer.reports.plots import running_sums
 from trainer.runs import looks
 from trainer.runs.run_folder import canonical_json, refuse_existing, write_run
@@ -130,7 +131,7 @@ def lines_of(known: StackFigures) -> list[tuple[str, str]]:
         reach = {name: f" ({stable.low[name]:.3f} to {stable.high[name]:.3f})" for name in stable.low}
         lines.append(("Risk budgets (HRP)", ", ".join(f"{name} {share:.3f}{reach.get(name, '')}" for name, share in known.budgets.items())))
         moved = (
-            f"{_number(stable.resampled, '.1%')} by a resampled history, {_number(stable.turnover, '.1%')} a month ({stable.months} months)"
+            f"{number(stable.resampled, '.1%')} by a resampled history, {number(stable.turnover, '.1%')} a month ({stable.months} months)"
         )
         lines.append(("Risk budgets that move", moved))
     for name, record in known.records.items():
@@ -138,15 +139,15 @@ def lines_of(known: StackFigures) -> list[tuple[str, str]]:
         lines.append(
             (
                 f"{name}: out-of-fold IC, walk-forward IC, Sharpe and its 95 % interval",
-                f"{_number(ic.mean, '+.4f')} (t {_number(ic.t, '+.2f')}), {_number(forward.mean, '+.4f')} "
-                f"(t {_number(forward.t, '+.2f')}), {_number(record.sharpe, '+.2f')} "
-                f"({' to '.join(_number(end, '+.2f') for end in record.sharpe_interval)})",
+                f"{number(ic.mean, '+.4f')} (t {number(ic.t, '+.2f')}), {number(forward.mean, '+.4f')} "
+                f"(t {number(forward.t, '+.2f')}), {number(record.sharpe, '+.2f')} "
+                f"({' to '.join(number(end, '+.2f') for end in record.sharpe_interval)})",
             )
         )
     for row in known.rows:
         against = f" against {row.best:.4f}" if row.best is not None else ""
         mark = "ok" if row.passed else "MISSED"
-        lines.append((f"{mark}: {row.what}", f"{_number(row.stack, '.4f')}{against}"))
+        lines.append((f"{mark}: {row.what}", f"{number(row.stack, '.4f')}{against}"))
     return lines
 
 
@@ -167,10 +168,6 @@ def weights(by_group: Sequence[Mapping[str, float]]) -> bytes:
     axes.set_xticks(range(1, len(by_group) + 1))
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return png(axes)
-
-
-def _number(value: float | None, form: str) -> str:
-    return "n/a" if value is None or not np.isfinite(value) else format(value, form)
 
 
 TREES = LightGbmConfig(trees=60, num_leaves=7, min_data_in_leaf=2000, feature_fraction=1.0)

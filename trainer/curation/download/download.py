@@ -13,6 +13,8 @@ Invariants
    for again and then not kept: the round goes on another time.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
@@ -53,6 +55,9 @@ from trainer.curation.download.selection import Selection, UniverseRule, month_e
 from trainer.curation.vendors.cells import listed
 from trainer.curation.vendors.files import Note, no_note
 
+if TYPE_CHECKING:
+    from trainer.curation.vendors.alpaca import AlpacaVendor
+
 FIRST = date(2016, 1, 4)  # Alpaca's consolidated tape begins here
 SYMBOLS_PER_REQUEST, ROWS_PER_REQUEST, ROWS_PER_CHUNK = 100, 10_000, 40_000
 REQUESTS_PER_MINUTE = 150  # of the 200 that Alpaca allows a key
@@ -65,33 +70,6 @@ DAILY_SHARE = 3.0  # candidates by member: 1,500 of 500, measured on ten years
 RECONSTRUCTED = "the rule at each date over every asset that the vendor lists, inactive ones included; what it lists no more is unknown"
 CHOSEN_TODAY = "a list of symbols that was chosen with hindsight"
 Step = Callable[[str, int, int], None]
-
-
-class HistorySource(Protocol):
-    """A vendor that lists its assets and has their history."""
-
-    @property
-    def name(self) -> str:
-        """Name of the vendor in receipts."""
-
-    @property
-    def unsupported(self) -> list[str]:
-        """Names of the last actions that we cannot represent."""
-
-    def assets(self) -> Sequence[ReportedAsset]:
-        """Return every asset, active and inactive."""
-
-    def name_changes(self, first: date, last: date) -> Sequence[ReportedAction]:
-        """Return every change of a symbol in [first, last]."""
-
-    def months(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Return raw monthly bars."""
-
-    def bars(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Return raw daily bars."""
-
-    def actions(self, symbols: Sequence[str], first: date, last: date) -> pd.DataFrame:
-        """Return corporate actions effective in [first, last]."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +97,7 @@ class _Round:
     """One round: what is asked of whom, and who hears of it."""
 
     folder: Path
-    source: HistorySource
+    source: AlpacaVendor
     terms: DownloadTerms
     before: DownloadRecord | None
     last: date
@@ -145,7 +123,7 @@ class _Round:
 
 
 def download(
-    folder: Path, source: HistorySource, terms: DownloadTerms, last: date, *, note: Note = no_note, step: Step = lambda name, done, of: None
+    folder: Path, source: AlpacaVendor, terms: DownloadTerms, last: date, *, note: Note = no_note, step: Step = lambda name, done, of: None
 ) -> DownloadRecord:
     """Bring `folder` up to the session `last`, or finish the round that was interrupted; return its record.
 
@@ -234,7 +212,7 @@ def _requests(symbols: int, rows_each: float) -> int:
     return max(math.ceil(symbols / SYMBOLS_PER_REQUEST), math.ceil(symbols * rows_each / ROWS_PER_REQUEST))
 
 
-def _assets(spool: Spool, source: HistorySource) -> list[ReportedAsset]:
+def _assets(spool: Spool, source: AlpacaVendor) -> list[ReportedAsset]:
     """Every asset, those that have ended too: without them a universe is one of survivors."""
 
     def ask() -> list[ReportedAsset]:
@@ -248,7 +226,7 @@ def _assets(spool: Spool, source: HistorySource) -> list[ReportedAsset]:
     return [ReportedAsset(*row) for row in cast("list[list[Any]]", spool.document("assets.json", ask))]
 
 
-def _changes(spool: Spool, source: HistorySource, terms: DownloadTerms, last: date) -> list[ReportedAction]:
+def _changes(spool: Spool, source: AlpacaVendor, terms: DownloadTerms, last: date) -> list[ReportedAction]:
     rows = cast("list[list[Any]]", spool.document("changes.json", lambda: list(source.name_changes(terms.first, last))))
     return [ReportedAction(*row)._replace(effective=date.fromisoformat(row[2])) for row in rows]
 
