@@ -20,9 +20,10 @@ from signals.market.actions import Action, ActionKind
 from signals.market.manifest import PriceBasis
 from trainer.curation.config import CurationConfig
 from trainer.curation.generated import generate
-from trainer.curation.generated.market import UNIVERSE_FORM, actions_rows
+from trainer.curation.generated.market import actions_rows
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping
+from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA
 
 SYMBOLS, SESSIONS = 60, 1512
 FIGURES = ["open", "high", "low", "close", "volume"]
@@ -123,7 +124,7 @@ def membership_before_falls(market: Delivery) -> Delivery:
                 rows.append({"symbol": name, "start": start, "end": days[place], "known_at": days[place - 1]})
                 rows.append({"symbol": name, "start": days[place + 21], "end": None, "known_at": days[place + 21]})
     rows.sort(key=lambda row: (row["symbol"], row["start"], row["known_at"]))
-    return Delivery(market.bars, market.actions, pa.Table.from_pylist(rows, schema=UNIVERSE_FORM), market.rng)
+    return Delivery(market.bars, market.actions, pa.Table.from_pylist(rows, schema=TOLD_UNIVERSE_SCHEMA), market.rng)
 
 
 def file_early(market: Delivery) -> Delivery:
@@ -139,7 +140,7 @@ def file_early(market: Delivery) -> Delivery:
         if a.effective in told
     )
     rows = [{**row, **{key: told.get(row[key], row[key]) for key in ("start", "end", "known_at")}} for row in market.universe.to_pylist()]
-    return Delivery(bars, actions, pa.Table.from_pylist(rows, schema=UNIVERSE_FORM), market.rng)
+    return Delivery(bars, actions, pa.Table.from_pylist(rows, schema=TOLD_UNIVERSE_SCHEMA), market.rng)
 
 
 def as_it_is(market: Delivery) -> Delivery:

@@ -47,9 +47,10 @@ from tests.fakes.bundles import private_key
 from tests.fakes.device import Workbench
 from tests.fakes.promotion import BARS, case
 from trainer.curation.config import CurationConfig
-from trainer.curation.generated.market import VENDOR, VENDOR_KEY, GeneratedMarket, actions_rows
+from trainer.curation.generated.market import VENDOR, GeneratedMarket, actions_rows
 from trainer.curation.ingest import DeliveryFiles, DeliveryTerms, ingest
 from trainer.curation.vendors.mapping import Mapping as Columns
+from trainer.curation.writer import VENDOR_KEY
 from trainer.lineage.retrain import publish_as
 from trainer.promotion import champions
 from trainer.publishing import keys as signing
@@ -212,9 +213,9 @@ class YearAlone:
         known = tuple(a for a in self.market.actions if a.known_at <= last and (after is None or a.known_at > after))
         files = DeliveryFiles(folder / "bars.parquet", folder / "actions.parquet" if known else None)
         assert files.bars is not None
-        pq.write_table(bars.replace_schema_metadata({VENDOR_KEY: VENDOR}), files.bars)
+        pq.write_table(bars.replace_schema_metadata({VENDOR_KEY: VENDOR.encode()}), files.bars)
         if files.actions:
-            pq.write_table(actions_rows(known).replace_schema_metadata({VENDOR_KEY: VENDOR}), files.actions)
+            pq.write_table(actions_rows(known).replace_schema_metadata({VENDOR_KEY: VENDOR.encode()}), files.actions)
         return files
 
     def deliver(self, asof: date) -> None:

@@ -11,7 +11,7 @@ from signals.errors import FixInput
 from signals.files import sha256_of_file, write_atomic
 from signals.text.console import Kept, emit, progress
 from trainer.clock import now
-from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, Keys, Registry, Run, dated, registered
+from trainer.commands.options import OURS, PUBLISHING, VAR, WORKSPACE, AsJson, Keys, Registry, Run, Store, dated, registered
 from trainer.publishing import keys as sign
 from trainer.publishing import rollback
 from trainer.publishing.key_files import ONE_FILE
@@ -82,13 +82,7 @@ def rotate_keys(
     _emit_keyset(keyset, keys, as_json, f"Devices learn of it {when}.")
 
 
-def pair(
-    keys: Keys = OURS,
-    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
-    endpoint: Endpoint = "",
-    credentials: S3Credentials = None,
-    as_json: AsJson = False,
-) -> None:
+def pair(keys: Keys = OURS, to: Store = OURS, endpoint: Endpoint = "", credentials: S3Credentials = None, as_json: AsJson = False) -> None:
     """Put the root's public key and the key set into the store, and print the fingerprint for `appliance trust`.
 
     The fingerprint goes to the device by you: it decides which bundles that device trusts.
@@ -102,7 +96,7 @@ def publish(
     role: Annotated[Role, typer.Option(help="What it is published as; a champion needs a promotion record.")],
     run: Run = OURS,
     keys: Keys = OURS,
-    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    to: Store = OURS,
     refusal: Annotated[str, typer.Option(help="Why an evaluation is unproven.", show_default="the verdict on the run")] = "",
     registry: Registry = VAR,
     accept: Annotated[str, typer.Option(help="Accept an evaluation, and why: `trainer retrain` then keeps it young.")] = "",

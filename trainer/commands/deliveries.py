@@ -140,6 +140,8 @@ def fetch(
 
     Example: trainer fetch --symbols AAPL,MSFT --start 2020-01-02 --end 2020-12-31 --to var/alpaca
     """
+    import pyarrow as pa
+
     from trainer.curation.writer import vendor_parquet
 
     names = names_in(symbols)
@@ -149,7 +151,7 @@ def fetch(
         if bars.empty:
             raise BadBars("Alpaca has no bars of these", where=f"{symbols}, {start} to {end}", fix="Check the symbols")
         actions = source.actions(names, start, end)
-    write_atomic(to / "bars.parquet", vendor_parquet(bars, source.name))
+    write_atomic(to / "bars.parquet", vendor_parquet(pa.Table.from_pandas(bars, preserve_index=False), source.name))
     write_atomic(to / "actions.csv", actions.to_csv(index=False).encode())
     absent = sorted(set(names) - set(bars["symbol"]))
     result = {

@@ -71,6 +71,7 @@ Portfolio = Annotated[
     typer.Option(help="The policy that holds the book, as configs/portfolio.yml.", show_default=f"{WORKSPACE}, else the shipped one"),
 ]
 Equity = Annotated[float, typer.Option(min=1.0, help="USD at which market impact is priced.")]
+Store = Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)]
 Tracking = Annotated[
     str, typer.Option(help="MLflow: a server or a SQLAlchemy URL.", show_default=f"{WORKSPACE}, else SQLite in --registry")
 ]

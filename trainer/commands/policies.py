@@ -11,7 +11,7 @@ from signals.scoring.sleeve_weights import SleeveWeights
 from signals.text.console import Kept, aligned, emit, progress
 from trainer.clock import now
 from trainer.commands.defaults import new_folder, workspace_of
-from trainer.commands.options import OURS, PUBLISHING, REFUSED_EXIT, TRAINING, WORKSPACE, AsJson, Data, Keys, NewRun, Run, Seed, registered
+from trainer.commands.options import OURS, PUBLISHING, REFUSED_EXIT, TRAINING, AsJson, Data, Keys, NewRun, Run, Seed, Store, registered
 from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
 
 
@@ -68,7 +68,7 @@ def publish_policy(
     policy: Annotated[Path, typer.Option("--policy", help="Folder that `trainer policy` wrote.", show_default="asked for")] = OURS,
     data: Data = OURS,
     keys: Keys = OURS,
-    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    to: Store = OURS,
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
     as_json: AsJson = False,
@@ -157,7 +157,7 @@ def publish_stack(
     stack: Annotated[Path, typer.Option("--stack", help="Folder that `trainer stack` wrote.", show_default="asked for")] = OURS,
     data: Data = OURS,
     keys: Keys = OURS,
-    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    to: Store = OURS,
     endpoint: Endpoint = "",
     credentials: S3Credentials = None,
     as_json: AsJson = False,

@@ -17,7 +17,7 @@ from signals.serving.options import Certificate, Key, Listen, Names, Port, RowsH
 from signals.serving.scores import ServedModel
 from signals.text.console import emit, progress
 from trainer.clock import now
-from trainer.commands.options import OURS, PUBLISHING, WORKSPACE, AsJson, Data, Keys, dated, registered
+from trainer.commands.options import OURS, PUBLISHING, AsJson, Data, Keys, Store, dated, registered
 from trainer.publishing.daily_scores import ScoringRequest, deliver, verified
 from trainer.publishing.keys import KEYSET_NAME, load_keyset
 from trainer.publishing.stores import Endpoint, S3Credentials, dataset_store
@@ -112,7 +112,7 @@ def _minutes(path: Path, model: ServedModel) -> MinuteBars:
 def score_daily(
     data: Data = OURS,
     keys: Keys = OURS,
-    to: Annotated[str, typer.Option(help="Store that devices pull from: a folder or s3://bucket/prefix.", show_default=WORKSPACE)] = OURS,
+    to: Store = OURS,
     store: Annotated[str, typer.Option(help="Store whose newest bundles score.", show_default="that of --to")] = "",
     bundle: Annotated[
         Path | None, typer.Option(help="One bundle's folder, in place of the newest published one.", show_default=False)

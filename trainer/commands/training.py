@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from trainer.learners.row import LearnerRow
     from trainer.recipes.base import RecipeConfig
     from trainer.runs.evidence import Evidence
-    from trainer.search.run import SearchRequest
 
 
 MINUTES, RECIPE = "One instrument's minutes", "In place of the recipe's settings"
@@ -120,6 +119,7 @@ def train(
     from signals.code_version import code_version
     from trainer.learners.fanout import cluster as connected
     from trainer.promotion.bars.config import read_bars
+    from trainer.search.run import SearchRequest
     from trainer.tasks.recipes import preset_named, read_config, recipe_named
     from trainer.training.train import TrainingRequest, steps
     from trainer.training.train import train as train_recipe
@@ -156,7 +156,7 @@ def train(
         workers=workers,
         code_version=code_version("trainer"),
         device=device_named(device),
-        search=_search_request(run, sleeve, trials, search, storage, fixed),
+        search=SearchRequest(search or run.parent / f"search-{sleeve}", trials, storage, fixed) if trials else None,
         importance=importance,
         bars_hash=fixed,
         second=second_vendor,
@@ -175,13 +175,6 @@ def _kept(run: Path, trials: int) -> Kept:
     if checkpoints_of(run).exists():
         return Kept(f"the epochs of its networks are kept in {checkpoints_of(run)}", f"Run the same command with --run {run}: it goes on")
     return Kept("the trials that were done are kept, no run was written", GOES_ON) if trials else Kept("no run was written")
-
-
-def _search_request(run: Path, sleeve: str, trials: int, search: Path | None, storage: str, bars_hash: str) -> SearchRequest | None:
-    """Return the search to run first; None where none is asked for."""
-    from trainer.search.run import SearchRequest
-
-    return SearchRequest(search or run.parent / f"search-{sleeve}", trials, storage, bars_hash) if trials else None
 
 
 def device_named(name: str) -> FitDevice:

@@ -10,11 +10,10 @@ Invariants
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -32,49 +31,31 @@ NAME_DIGITS = 12
 MOST_SHARE = 0.01  # of a dataset's sessions: scars can be accepted, a hole is a reason to find other data
 VENDOR_KEY = b"trademl.vendor"
 
+DAY, TEXT, FIGURE = pa.date32(), pa.string(), pa.float64()
 BARS_SCHEMA = pa.schema(
-    [("session", pa.date32()), ("symbol", pa.string()), ("security", pa.string())]
-    + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return")]
-    + [("eligible", pa.bool_()), ("kind", pa.string()), ("sector", pa.string())]
-    + [*((name, pa.float64()) for name in GAP_FIELDS), ("undecided", pa.bool_())]
+    [("session", DAY), ("symbol", TEXT), ("security", TEXT)]
+    + [(name, FIGURE) for name in ("open", "high", "low", "close", "volume", "total_return", "overnight_return")]
+    + [("eligible", pa.bool_()), ("kind", TEXT), ("sector", TEXT)]
+    + [*((name, FIGURE) for name in GAP_FIELDS), ("undecided", pa.bool_())]
 )
 ACTIONS_SCHEMA = pa.schema(
     [
-        ("kind", pa.string()),
-        ("symbol", pa.string()),
-        ("effective", pa.date32()),
-        ("known_at", pa.date32()),
-        ("ratio", pa.string()),
-        ("cash", pa.string()),
-        ("new_symbol", pa.string()),
-        ("inferred", pa.bool_()),
+        *(("kind", TEXT), ("symbol", TEXT), ("effective", DAY), ("known_at", DAY)),
+        *(("ratio", TEXT), ("cash", TEXT), ("new_symbol", TEXT), ("inferred", pa.bool_())),
     ]
 )
 QUARANTINE_SCHEMA = pa.schema(
-    [("date", pa.date32()), ("symbol", pa.string())]
-    + [(name, pa.float64()) for name in ("open", "high", "low", "close", "volume", "adj_close")]
-    + [("reasons", pa.string())]
+    [("date", DAY), ("symbol", TEXT)]
+    + [(name, FIGURE) for name in ("open", "high", "low", "close", "volume", "adj_close")]
+    + [("reasons", TEXT)]
 )
-FINDINGS_SCHEMA = pa.schema([("date", pa.date32()), ("symbol", pa.string()), ("reason", pa.string())])
+FINDINGS_SCHEMA = pa.schema([("date", DAY), ("symbol", TEXT), ("reason", TEXT)])
 REVISIONS_SCHEMA = pa.schema(
-    [
-        ("date", pa.date32()),
-        ("symbol", pa.string()),
-        ("field", pa.string()),
-        ("was", pa.float64()),
-        ("now", pa.float64()),
-        ("known_at", pa.date32()),
-        ("revised_at", pa.date32()),
-    ]
+    [("date", DAY), ("symbol", TEXT), ("field", TEXT), ("was", FIGURE), ("now", FIGURE), ("known_at", DAY), ("revised_at", DAY)]
 )
-UNIVERSE_SCHEMA = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32())])
-CLASSIFICATION_SCHEMA = pa.schema(
-    [
-        *(("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32()), ("known_at", pa.date32())),
-        *(("sector", pa.string()), ("shares", pa.float64())),
-    ]
-)
-TOLD_UNIVERSE_SCHEMA = UNIVERSE_SCHEMA.append(pa.field("known_at", pa.date32()))  # where the delivery says it
+UNIVERSE_SCHEMA = pa.schema([("symbol", TEXT), ("start", DAY), ("end", DAY)])
+TOLD_UNIVERSE_SCHEMA = UNIVERSE_SCHEMA.append(pa.field("known_at", DAY))  # where the delivery says it
+CLASSIFICATION_SCHEMA = pa.schema([*TOLD_UNIVERSE_SCHEMA, ("sector", TEXT), ("shares", FIGURE)])
 
 
 @dataclass(frozen=True)
@@ -203,16 +184,7 @@ def _put_in_force(folder: Path, manifest: Manifest, current: Manifest | None) ->
 def actions_table(actions: Sequence[Action]) -> pa.Table:
     """Corporate actions as a table; figures as decimal text, so that nothing is rounded."""
     rows = [
-        {
-            "kind": str(a.kind),
-            "symbol": a.symbol,
-            "effective": a.effective,
-            "known_at": a.known_at,
-            "ratio": None if a.ratio is None else str(a.ratio),
-            "cash": None if a.cash is None else str(a.cash),
-            "new_symbol": a.new_symbol,
-            "inferred": a.inferred,
-        }
+        {**asdict(a), "ratio": None if a.ratio is None else str(a.ratio), "cash": None if a.cash is None else str(a.cash)}
         for a in sorted(actions, key=lambda a: (a.effective, a.symbol, a.kind))
     ]
     return pa.Table.from_pylist(rows, schema=ACTIONS_SCHEMA)
@@ -235,11 +207,10 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def vendor_parquet(frame: pd.DataFrame, vendor: str) -> bytes:
-    """Serialise bars as a vendor's file that names its vendor."""
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata({VENDOR_KEY: vendor.encode()})
+def vendor_parquet(table: pa.Table, vendor: str) -> bytes:
+    """Serialise a table as a vendor's file that names its vendor."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table.replace_schema_metadata({VENDOR_KEY: vendor.encode()}), sink, compression="zstd")
     return bytes(sink.getvalue())
 
 

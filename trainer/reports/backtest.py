@@ -1,7 +1,6 @@
 """Writes the report of a backtest: Markdown, HTML and plots."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -153,7 +152,7 @@ def rows_of(known: BacktestFigures) -> list[tuple[str, str]]:
         ("Sessions", f"{known.sessions}, {known.first} to {known.last}"),
         *((f"Scored by: {row.origin}", f"{row.sessions} sessions, {row.first} to {row.last}") for row in known.scores),
         *((("Ruined", f"on {known.ruined}; nothing was traded after it"),) if known.ruined else ()),
-        ("Value", f"{_usd(known.start_equity_usd)} to {_usd(known.end_equity_usd)} USD after all costs"),
+        ("Value", f"{float(known.start_equity_usd):,.2f} to {float(known.end_equity_usd):,.2f} USD after all costs"),
         ("Net return", f"{_share(net.total_return)}, {_share(net.annual_return)} a year"),
         ("Net Sharpe ratio a year", f"{_ratio(net.annual_sharpe)}, volatility {net.annual_volatility:.1%}"),
         ("Probability that it is above 0 (PSR)", _probability(known.certainty.psr)),
@@ -198,21 +197,16 @@ def _provenance(known: BacktestProvenance) -> list[tuple[str, str]]:
         if known.fixed_ic is not None
         else f"{known.ic.mean:+.4f}, of which the evidence leaves {known.ic.evidence:.2f} of the book"
     )
+    risk = known.risk
     return [
         ("Run", f"{known.run} ({known.sleeve}), trained until {known.last_training_session}"),
         *_bundle(known.bundle),
         ("Sized by an IC of", sized),
-        ("Volatilities", _volatilities(known.risk)),
+        ("Volatilities", f"forecast by risk bundle {risk['bundle']} from {risk['from']} on" if risk else "of the window: no risk bundle"),
         ("Data", f"{known.dataset} of {known.vendor}, snapshot {known.snapshot_id[:12]}"),
         ("Eligible names have", known.eligibility),
         ("Program and settings", f"{known.code_version}, {known.settings[:12]}, seed {known.seed}"),
     ]
-
-
-def _volatilities(risk: Mapping[str, str] | None) -> str:
-    if risk is None:
-        return "of the window: no risk bundle"
-    return f"forecast by risk bundle {risk['bundle']} from {risk['from']} on"
 
 
 def _bundle(known: TradedBundle | None) -> list[tuple[str, str]]:
@@ -252,10 +246,6 @@ def _deflated(known: SharpeCertainty) -> str:
     if known.dsr is None:
         return "not known: the run does not say how many trials it is the best of"
     return f"{_probability(known.dsr)} over {known.trials} trials"
-
-
-def _usd(value: Decimal) -> str:
-    return f"{float(value):,.2f}"
 
 
 def _share(value: float) -> str:

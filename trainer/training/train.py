@@ -125,8 +125,7 @@ def _holdout(proof: Proof) -> Holdout | None:
 
 
 def _day(rows: Samples, row: int) -> str:
-    day: date = rows.sessions[row].astype("datetime64[D]").astype(object)
-    return day.isoformat()
+    return str(rows.sessions[row].astype("datetime64[D]"))
 
 
 FINAL_FITS, METRICS = 2, "metrics.json"

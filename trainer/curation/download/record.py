@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import pandas as pd
+import pyarrow as pa
 from pydantic import Field
 
 from signals.config import Config, parse
@@ -162,7 +163,7 @@ def _document(path: Path, fix: str = "Delete it: it is asked for again") -> Any:
 def kept_frame(path: Path, ask: Callable[[], pd.DataFrame], vendor: str) -> pd.DataFrame:
     """Return the table at `path`; where it is absent, ask for it and keep it whole."""
     if not path.is_file():
-        write_atomic(path, vendor_parquet(ask(), vendor))
+        write_atomic(path, vendor_parquet(pa.Table.from_pandas(ask(), preserve_index=False), vendor))
     return read_frame(path)
 
 

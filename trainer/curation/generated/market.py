@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.random import Generator
 from numpy.typing import NDArray
 
@@ -26,6 +25,7 @@ from signals.files import write_atomic
 from signals.market.actions import Action, ActionKind
 from signals.market.sessions import xnys
 from trainer.curation.generated.prices import Characters, Floats, Prices, Returns, characters, draw_prices, draw_returns
+from trainer.curation.writer import TOLD_UNIVERSE_SCHEMA, vendor_parquet
 
 LATE_LISTING_SHARE = 0.08
 DELISTING_SHARE = 0.07
@@ -153,12 +153,11 @@ STRENGTH = 0.075  # kappa: what the planted state adds to the next return, in un
 ETF_SHARE = 0.03
 HALT_RATE = 2.0e-4
 FEWEST_SYMBOLS = 10
-VENDOR_KEY, VENDOR = b"trademl.vendor", b"generated"
+VENDOR = "generated"
 NOTICE = "GENERATED MARKET: these symbols, prices and corporate actions are invented from seed {seed}. None is real.\n"
 NOTICE_SESSIONS = {ActionKind.SPLIT: 10, ActionKind.DIVIDEND: 15, ActionKind.DELISTING: 5, ActionKind.SYMBOL_CHANGE: 10}
 SEASONING_SESSIONS = 253  # sessions after its listing, its own included, that make a stock a member
 UNIVERSE_FILE = "universe.parquet"
-UNIVERSE_FORM = pa.schema([("symbol", pa.string()), ("start", pa.date32()), ("end", pa.date32()), ("known_at", pa.date32())])
 FIGURES = ("open", "high", "low", "close", "volume")
 
 
@@ -216,9 +215,7 @@ class GeneratedMarket:
         paths = folder / "bars.parquet", folder / "actions.parquet"
         tables = (self.bars, actions_rows(self.actions), self.universe(seasoning))
         for path, table in zip((*paths, folder / UNIVERSE_FILE), tables, strict=True):
-            sink = pa.BufferOutputStream()
-            pq.write_table(table.replace_schema_metadata({VENDOR_KEY: VENDOR}), sink, compression="zstd")
-            write_atomic(path, bytes(sink.getvalue()))
+            write_atomic(path, vendor_parquet(table, VENDOR))
         write_atomic(folder / "NOTICE.txt", NOTICE.format(seed=self.seed).encode())
         return paths
 
@@ -235,7 +232,7 @@ class GeneratedMarket:
             rows += _membership(first, start, min(gone, renamed), ActionKind.SYMBOL_CHANGE, gone, days)
             if renamed < gone:
                 rows += _membership(later, max(start, renamed), gone, ActionKind.DELISTING, gone, days)
-        return pa.Table.from_pylist(sorted(rows, key=lambda r: (r["symbol"], r["known_at"])), schema=UNIVERSE_FORM)
+        return pa.Table.from_pylist(sorted(rows, key=lambda r: (r["symbol"], r["known_at"])), schema=TOLD_UNIVERSE_SCHEMA)
 
 
 def _membership(symbol: str, start: int, end: int, ends_by: ActionKind, gone: int, days: tuple[date, ...]) -> list[dict[str, object]]:

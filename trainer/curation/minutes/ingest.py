@@ -24,18 +24,12 @@ from trainer.curation.vendors.cells import refuse_later
 from trainer.curation.vendors.files import Note, no_note, vendor_of
 from trainer.curation.vendors.mapping import Label
 from trainer.curation.vendors.packing import pack
-from trainer.curation.writer import BARS_SCHEMA, FINDINGS_SCHEMA, DatasetContent, write_dataset
+from trainer.curation.writer import BARS_SCHEMA, DAY, FIGURE, FINDINGS_SCHEMA, TEXT, DatasetContent, write_dataset
 
 AHEAD = timedelta(days=366)
 FIGURES = (*PRICES, "volume")
 QUARANTINE = pa.schema(
-    [
-        ("date", pa.date32()),
-        ("end", pa.timestamp("s")),
-        ("symbol", pa.string()),
-        *((name, pa.float64()) for name in FIGURES),
-        ("reasons", pa.string()),
-    ]
+    [("date", DAY), ("end", pa.timestamp("s")), ("symbol", TEXT), *((name, FIGURE) for name in FIGURES), ("reasons", TEXT)]
 )
 LEAST_BARS, LEAST_LEVELS = 5, 4  # bars and different closes of a session that another can be said to repeat
 ONE_FACTOR, ONE_FACTOR_OF_RANGE = 1e-4, 0.05  # how far the steps to the session before may differ, as logarithms, and of its range
@@ -223,14 +217,8 @@ def _partitions(rows: pd.DataFrame) -> dict[str, pa.Table]:
 
 
 def _quarantine(bad: pd.DataFrame) -> pa.Table:
-    columns = {
-        "date": pa.array(bad["session"].dt.date, pa.date32()),
-        "end": pa.array(bad["end"], pa.timestamp("s")),
-        "symbol": pa.array(bad["symbol"], pa.string()),
-        **{name: pa.array(bad[name], pa.float64()) for name in FIGURES},
-        "reasons": pa.array(bad["reasons"], pa.string()),
-    }
-    return pa.table(columns, schema=QUARANTINE)
+    rows = bad.assign(date=bad["session"].dt.date)
+    return pa.table([pa.array(rows[field.name], field.type) for field in QUARANTINE], schema=QUARANTINE)
 
 
 def _findings(found: pd.DataFrame) -> pa.Table:

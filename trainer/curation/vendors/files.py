@@ -20,23 +20,13 @@ from signals.storage.arrow import read_parquet as parquet_table
 from signals.text.strict_json import BadJson, Json, JsonObject, loads
 from signals.text.wording import reason_of
 from trainer.curation.vendors.packing import AGAIN, Piece, pieces
+from trainer.curation.writer import VENDOR_KEY
 
-VENDOR_KEY = b"trademl.vendor"
 FORMS = {
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".feather": "arrow",
-    ".arrow": "arrow",
-    ".arrows": "arrow",
-    ".ipc": "arrow",
-    ".csv": "csv",
-    ".txt": "csv",
-    ".tsv": "csv",
-    ".tab": "csv",
-    ".psv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".feather", ".arrow", ".arrows", ".ipc"),
+    "csv": (".csv", ".txt", ".tsv", ".tab", ".psv"),
+    "json": (".json", ".jsonl", ".ndjson"),
 }
 DELIMITERS = ",;\t|"
 HEAD = 65_536  # characters in which a header, and from the end a footer, is looked for
@@ -157,7 +147,7 @@ def vendor_of(content: bytes, *, where: str) -> str:
 
 
 def _form_of(name: str) -> str:
-    form = next((form for ending, form in FORMS.items() if name.lower().endswith(ending)), None)
+    form = next((form for form, endings in FORMS.items() if name.lower().endswith(endings)), None)
     if form is None:
         raise BadBars(
             "neither .parquet nor .csv nor .json",

@@ -136,15 +136,8 @@ def spreads(placed: pd.DataFrame) -> pa.Table | None:
     bps = BASIS_POINTS * (sane["ask"] - sane["bid"]) / ((sane["ask"] + sane["bid"]) / 2)
     found = sane.assign(spread_bps=bps).groupby(["session", "symbol"])["spread_bps"].agg(["median", "size"])
     found = found.reset_index()
-    return pa.Table.from_arrays(
-        [
-            pa.array(found["session"].dt.date.tolist(), pa.date32()),
-            pa.array(found["symbol"].tolist(), pa.string()),
-            pa.array(found["median"].to_numpy(dtype=np.float64), pa.float64()),
-            pa.array(found["size"].to_numpy(dtype=np.int64), pa.int64()),
-        ],
-        schema=SPREADS_SCHEMA,
-    )
+    columns = (found["session"].dt.date, found["symbol"], found["median"], found["size"])
+    return pa.table([pa.array(column, kind) for column, kind in zip(columns, SPREADS_SCHEMA.types, strict=True)], schema=SPREADS_SCHEMA)
 
 
 def _refuse_wrong_label(frame: pd.DataFrame, calendar: Calendar, mapping: MinuteColumns, *, where: str) -> None:
