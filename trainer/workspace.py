@@ -74,15 +74,7 @@ class Workspace:
         return found if found and found.exists() else None
 
     def new(self, at: datetime, *names: str) -> Path:
-        """Return a folder of runs that does not exist yet, named by time and content; raise `FixInput` without a workspace.
-
-        Parameters
-        ----------
-        at : datetime
-            When the command began, UTC.
-        *names : str
-            What else names it, as the sleeve and the first digits of its configuration's hash.
-        """
+        """Return a folder of runs that does not exist yet, named by an instant, UTC, and `names`; raise `FixInput` without a workspace."""
         name = "-".join([f"{at:%Y-%m-%d-%H%M}", *names])
         folder: Path = self.require("runs", "run")
         return next(path for path in (folder / f"{name}{mark}" for mark in ("", *(f"-{n}" for n in range(2, 1000)))) if not path.exists())

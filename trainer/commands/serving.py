@@ -26,13 +26,7 @@ Bundle = Annotated[Path, typer.Option(help="Folder of the bundle that scores.")]
 
 
 class TrainerModel:
-    """The bundle of a folder.
-
-    Parameters
-    ----------
-    folder, data, keys : Path
-        Of the bundle, of the dataset, of `trainer keys`.
-    """
+    """The bundle of a folder, with the dataset and the folder of `trainer keys` that it is verified by."""
 
     def __init__(self, folder: Path, data: Path, keys: Path) -> None:
         self._folder, self._data, self._keys = folder, data, keys

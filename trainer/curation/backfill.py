@@ -51,12 +51,8 @@ class Backfilled:
         What was missing, and what still is.
     rows : int
         Missing bars that are there now.
-    actions : int
-        Corporate actions delivered.
     refused : tuple of str
         Symbols whose prices the vendor gives at another level, or at one that nothing shows, each with the reason.
-    manifest : Manifest
-        Now in force.
     """
 
     before: tuple[Missing, ...]

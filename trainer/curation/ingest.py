@@ -62,8 +62,6 @@ class DeliveryTerms:
 
     Attributes
     ----------
-    mapping : Mapping
-        Of the vendor's columns.
     basis : PriceBasis, optional
         Where absent what the bars' columns show, else SPLIT_ADJUSTED.
     name : str
@@ -90,12 +88,7 @@ class DeliveryTerms:
 
 
 def ingest(sources: DeliveryFiles, folder: Path, terms: DeliveryTerms, note: Note = no_note) -> Manifest:
-    """Curate the delivery into the dataset `folder` and return the manifest now in force.
-
-    Parameters
-    ----------
-    note : callable
-        Is given a sentence for a person about what was left out or looks wrong.
+    """Curate the delivery into the dataset `folder` and return the manifest now in force; `note` as of `read_bars`.
 
     Raises
     ------

@@ -228,8 +228,6 @@ def search_barriers(
 
     Parameters
     ----------
-    label : callable
-        Labels of a choice.
     horizon : int
         Bars; patience is searched from it to three times it.
     before : int

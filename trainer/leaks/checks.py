@@ -310,13 +310,7 @@ FITS = 2  # steps: features lagged, labels shifted
 
 
 def battery(subject: LeakSubject, sleeve: Sleeve, fitting: Fitting, config: LeakConfig, *, seed: int, second: Bars | None) -> LeakFindings:
-    """Run every check and return what was found.
-
-    Parameters
-    ----------
-    second : Bars or None
-        Another vendor's bars of the same names; None where there are none.
-    """
+    """Run every check and return what was found; `second` are another vendor's bars of the same names, where there are any."""
     early = early_moves(subject.bars)
     words = early.sentences()
     moves = LeakCheck("early moves", not words, float(len(words)), 0.0, "; ".join(words) or "no name, session or volume moves early")

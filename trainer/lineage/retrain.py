@@ -122,10 +122,7 @@ def steps(request: RetrainRequest) -> int:
 def retrain(request: RetrainRequest, make: Make = train_again) -> RetrainOutcome:
     """Train a lineage again and record what came of it.
 
-    Parameters
-    ----------
-    make : callable
-        Writes the run folder; told the accepted training's configuration, and how to compare the new model.
+    `make` writes the run folder, by the accepted training's configuration, and compares the new model.
 
     Raises
     ------

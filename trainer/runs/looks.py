@@ -87,10 +87,7 @@ def wrote(data: Path, command: str, models: Collection[str] | None = None) -> fr
 def asked(data: Path, command: str, sleeve: str, *, more: tuple[Path, ...] = ()) -> frozenset[str]:
     """Return the models of a sleeve that `command` has shown of this market, on any sessions.
 
-    Parameters
-    ----------
-    more : tuple of Path
-        Folders whose looks count with those of the dataset and of the datasets next to it: the registry.
+    `more` are folders whose looks count with those of the dataset and of the datasets next to it: the registry.
 
     Raises
     ------

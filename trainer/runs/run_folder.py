@@ -27,12 +27,7 @@ def refuse_existing(folder: Path) -> None:
 
 
 def write_run(folder: Path, files: Mapping[str, bytes], private: Collection[str] = ()) -> None:
-    """Write `files` (relative path -> content) next to `folder` and rename them into place as one.
-
-    Parameters
-    ----------
-    private : collection of str
-        Names of the files that their owner alone may read.
+    """Write `files` (relative path -> content) next to `folder` and rename them into place as one; `private` are for their owner only.
 
     Raises
     ------

@@ -48,20 +48,9 @@ class TrainingBars:
 def read_source(
     folder: Path, *, start: date | None, end: date | None, symbols: tuple[str, ...], lookback_sessions: int, version: int | None = None
 ) -> TrainingBars:
-    """Read the bars of features' sessions from `start` on and of labels that end by `end`.
+    """Read the bars of features' sessions from `start` on and of labels that end by `end`, sessions of the dataset or its own ends.
 
-    Parameters
-    ----------
-    folder : Path
-        A curated dataset.
-    start, end : date or None
-        Sessions of the dataset; None is its own first or last.
-    symbols : tuple of str
-        Names to train on; empty for all.
-    lookback_sessions : int
-        Sessions that the first features read, their own included.
-    version : int or None
-        Of the dataset; None is its newest.
+    The first features read `lookback_sessions`, their own included. No symbols are all, no version is the newest.
 
     Raises
     ------

@@ -174,10 +174,7 @@ def live_scores(
 ) -> LiveScores | None:
     """Read the scores that a slot's model delivered, at most a year of them, and what came of them; None where there are none.
 
-    Parameters
-    ----------
-    others : collection of str
-        SHA-256 of the manifests of bundles of other models: its life begins after the last of theirs.
+    `others` are the SHA-256 of the manifests of bundles of other models: its life begins after the last of theirs.
     """
     manifest = read_manifest(data)
     days = manifest.calendar.between(manifest.first, asof)
@@ -191,13 +188,7 @@ def live_scores(
 
 
 def live_figures(slot: str, bundle: Bundle, found: LiveScores, data: Path, asof: date, maps: Maps) -> LiveFigures:
-    """Judge the delivered scores of a slot.
-
-    Parameters
-    ----------
-    maps : mapping
-        Of the bundles that scored those evenings, as far as they are known.
-    """
+    """Judge the delivered scores of a slot, with the maps of the bundles that scored, as far as they are known."""
     expected, seen, outcomes = expected_of(bundle), found.seen, found.following.outcomes()
     said_by = {found.bars.index(one.asof): maps[one.bundle_sha256] for one in found.evenings if one.bundle_sha256 in maps}
     ic = seen.ic[np.isfinite(seen.ic)]

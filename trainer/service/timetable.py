@@ -57,15 +57,7 @@ CADENCE: Mapping[str, Cadence] = {**dict.fromkeys(ROWS, Cadence.NIGHTLY), "retra
 def unasked(
     days: Iterable[date], good: Collection[tuple[date, str]], calendar: Calendar, cadence: Mapping[str, Cadence]
 ) -> set[tuple[date, str]]:
-    """Return the (session, row) that nobody asks for.
-
-    Parameters
-    ----------
-    days : iterable of date
-        Sessions D that are looked at.
-    good : collection of (session, row)
-        Every one that ended well.
-    """
+    """Return the (session D, row) of `days` that nobody asks for, by every one that ended well."""
     found = set()
     for day in days:
         week = [one for one in calendar.between(calendar.days[0], day)[-6:] if one.isocalendar()[:2] == day.isocalendar()[:2]]

@@ -189,12 +189,8 @@ class StackRequest:
 
     Attributes
     ----------
-    runs : tuple of Path
-        Run folders of `trainer train`, of the enabled sleeves.
     data : Path
-        The curated dataset that they were trained on, for the returns of the books.
-    to : Path
-        Folder to write; it must not exist.
+        The curated dataset that the runs were trained on, for the returns of the books.
     average : mapping of sleeve to weight
         Of `configs/sleeves.yml`: what is used where nothing could be learned.
     """

@@ -35,17 +35,7 @@ FOLDER = "stages"
 
 
 class Stages:
-    """Finished stages of one training; called with a stage and its figures.
-
-    Parameters
-    ----------
-    run : Path
-        The run folder that will be written.
-    step : callable
-        Told of each stage.
-    code_version : str
-        The program that proves: what another one had proved is not taken up.
-    """
+    """Finished stages of one training; called with a stage and its figures. What another program had proved is not taken up."""
 
     def __init__(self, run: Path, step: Callable[[str], None], code_version: str) -> None:
         self.folder, self._step, self._code_version = run.with_name(f"{run.name}.{FOLDER}"), step, code_version

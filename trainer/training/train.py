@@ -133,16 +133,10 @@ FINAL_FITS, METRICS = 2, "metrics.json"
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """Data, range and settings of a training.
+    """Data, range and settings of a training; `start` is the first features' session, `end` the last that a label may end at.
 
     Attributes
     ----------
-    data, run : Path
-        A curated dataset; the run folder to write, which must not exist.
-    start, end : date or None
-        First features' session and last session that a label may end at; None is the dataset's own.
-    symbols : tuple of str
-        Empty for all.
     seed, workers : int
         The result depends on the seed; never on how many models are fitted at a time.
     device : FitDevice
@@ -190,13 +184,7 @@ def train(recipe: Recipe, config: RecipeConfig, request: TrainingRequest, step: 
     """Train `recipe`, write the run folder and return its evidence.
 
     The trial is on the dataset's record before anything of it is known, with its series before that is judged.
-
-    Parameters
-    ----------
-    config : RecipeConfig
-        The recipe's own, or a person's; its label chooses the task.
-    step : callable
-        Told the name of each model when it is fitted.
+    `config` is the recipe's own, or a person's; its label chooses the task. `step` gets the name of each model that is fitted.
 
     Raises
     ------

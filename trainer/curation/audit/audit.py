@@ -119,16 +119,8 @@ class AuditReport:
         Files that are missing or differ from what the manifest vouches for.
     missing : tuple of Missing
         What the range lacks, as a backfill would ask for it.
-    revisions : tuple of Revision
-        By date and symbol.
-    proposals : tuple of Proposal
-        Splits that the bars suggest and nothing records.
     early : Early or None
         Names, sessions and volumes that move before the market does; None where a file is damaged.
-    twins : tuple of Twins
-        Symbols under which one series came twice.
-    words : tuple of SecondWord
-        What another vendor says of undecided returns.
     members : tuple of MemberChange
         Who entered and left the universe, where a table says it.
     classified : str

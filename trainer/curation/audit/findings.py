@@ -46,10 +46,7 @@ class Missing:
 def missing(folder: Path, manifest: Manifest, first: date, last: date) -> tuple[Missing, ...]:
     """Return what [first, last] lacks: expected or interrupted names, quarantined rows, sessions after the last bar.
 
-    Parameters
-    ----------
-    last : date
-        A session of the calendar; past the dataset's own, every name with a bar in its last five sessions is missed.
+    `last` is a session of the calendar; past the dataset's own, every name with a bar in its last five sessions is missed.
 
     Raises
     ------
@@ -216,13 +213,7 @@ def twins_of(folder: Path, manifest: Manifest, first: date, last: date) -> tuple
 
 
 def twins(bars: pa.Table, first: date, last: date) -> tuple[Twins, ...]:
-    """Return the pairs of securities of which, in some window, nearly all common sessions are alike.
-
-    Parameters
-    ----------
-    bars : Table
-        With COLUMNS; other columns are not read.
-    """
+    """Return the pairs of securities of which, in some window, nearly all common sessions are alike, by the COLUMNS of `bars`."""
     frame = bars.select(COLUMNS).to_pandas()
     frame = frame[frame["session"].between(first, last) & frame["total_return"].abs().gt(SAME_RETURN)]
     frame["day"] = pd.factorize(frame["session"], sort=True)[0]

@@ -48,13 +48,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class KnownRows:
-    """Rows that became known on one day.
-
-    Attributes
-    ----------
-    frame : DataFrame
-        As `read_bars` returns it.
-    """
+    """Rows that became known on one day, as `read_bars` returns them."""
 
     known_at: date
     scope: Scope

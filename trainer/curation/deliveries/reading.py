@@ -64,13 +64,7 @@ def recognised_bars(content: bytes, mapping: Mapping, *, where: str, may_rewrite
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
-    """Everything that deliveries say, as of a day.
-
-    Attributes
-    ----------
-    receipts : tuple of Receipt
-        In force; at least one.
-    """
+    """Everything that deliveries say, as of a day; one receipt at least is in force."""
 
     receipts: tuple[Receipt, ...]
     history: DeliveredHistory

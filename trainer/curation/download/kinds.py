@@ -80,15 +80,7 @@ def kind_table() -> KindTable:
 
 @dataclass(frozen=True)
 class SymbolHistory:
-    """Owners of each symbol over time: the symbols of the vendor's list and the changes between them.
-
-    Attributes
-    ----------
-    kinds : mapping
-        Kind of every symbol of the vendor's list, as it is borne now or was borne last.
-    changes : sequence of ReportedAction
-        Changes of symbols.
-    """
+    """Owners of each symbol over time: the kind of every symbol of the vendor's list, as it is borne now or was last, and all changes."""
 
     kinds: Mapping[str, AssetKind]
     changes: Sequence[ReportedAction]

@@ -51,12 +51,8 @@ class DownloadRecord(Config):
 
     Attributes
     ----------
-    version : int
-        Of this form.
     last : date
         Session up to which it is whole.
-    kinds_version : int
-        Of the table of kinds.
     survivorship, rule : str
         The state that a dataset of it has, and the sentence that says why.
     asked : tuple of str

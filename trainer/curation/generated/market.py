@@ -270,7 +270,7 @@ def generate(
     end : date
         A session of the exchange.
     strength : float
-        kappa of `returns.py`; with 0 the planted state moves nothing.
+        kappa of `prices.py`; with 0 the planted state moves nothing.
     with_defects : bool
         Whether rows are missing, spoiled or copied.
     events : float

@@ -105,22 +105,19 @@ class BarColumns(Columns):
 
 
 class MinuteColumns(Columns):
-    """Columns of a file of minute bars.
+    """Columns of a file of minute bars: time, symbol, open, high, low, close, volume, kind, and the closing quotes bid and ask.
+
+    `decimal` and `kind` are as of `BarColumns`.
 
     Attributes
     ----------
     label : Label
         Whether a bar's time is the start or the end of its interval. There is no default: the wrong one moves the
         opening or the closing auction to another bar.
-    decimal : DecimalSign, optional
-        As of `BarColumns`. Of our columns (time, symbol, open, high, low, close, volume, bid, ask, kind), bid and ask
-        are the closing quotes of the minute.
     minutes : int
         Length of a bar.
     zone : str
         Zone of times that name none.
-    kind : str
-        What a row is where the file has no kind column.
     """
 
     label: Label
