@@ -267,10 +267,7 @@ def publish_as(
 ) -> tuple[Publication, str]:
     """Publish to a folder or `s3://bucket/prefix`; return the publication and the place of its bundle.
 
-    Parameters
-    ----------
-    accept : str
-        Why an evaluation is accepted; with it its lineage begins.
+    `accept` says why an evaluation is accepted; with it its lineage begins.
 
     Raises
     ------

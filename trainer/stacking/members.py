@@ -286,10 +286,7 @@ class RidgeCombiner:
 class ConfiguredCombiner:
     """The configured weights, as a device uses them: each times the shrunk IC of its member. No weight is learned.
 
-    Attributes
-    ----------
-    horizon : int
-        k of the labels, for the t of an IC.
+    `horizon` is k of the labels, for the t of an IC.
     """
 
     average: tuple[float, ...]

@@ -28,12 +28,7 @@ COLUMNS = ["session", "symbol", "security", "close", "total_return", "gap_return
 class SecondWord:
     """Another vendor's answer on an undecided return: `confirms`, or that it was an ordinary move there.
 
-    Attributes
-    ----------
-    move, theirs : float
-        Return since our bar before, here and there.
-    last : float
-        Our close before.
+    The returns `move`, here, and `theirs` are since our bar before, whose close is `last`.
     """
 
     symbol: str

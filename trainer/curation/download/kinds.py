@@ -41,15 +41,7 @@ class KindRule(Config):
 
 
 class KindTable(Config):
-    """The table.
-
-    Attributes
-    ----------
-    symbols : mapping
-        Kind to symbols, whatever their names say.
-    rules : tuple of KindRule
-        The first that fits decides.
-    """
+    """The table: symbols by kind, whatever their names say, and the rules, of which the first that fits decides."""
 
     version: int = Field(ge=1)
     symbols: dict[AssetKind, tuple[str, ...]]

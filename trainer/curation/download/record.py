@@ -31,15 +31,7 @@ TERMS = "terms.json"
 
 
 class DownloadTerms(Config):
-    """Terms of a download, fixed for its folder.
-
-    Attributes
-    ----------
-    rule : UniverseRule or None
-        None for a list of symbols.
-    symbols : tuple of str
-        The list; empty for the rule.
-    """
+    """Terms of a download, fixed for its folder: a rule, or a list of symbols in its place."""
 
     first: date
     rule: UniverseRule | None = UniverseRule()
