@@ -43,16 +43,9 @@ ACTION_COLUMNS = ["kind", "symbol", "effective", "ratio", "cash", "new_symbol"]
 
 @dataclass(frozen=True)
 class Backfilled:
-    """Result of a backfill.
+    """What was missing before and after a backfill, how many missing bars are there now, and how many actions came.
 
-    Attributes
-    ----------
-    before, after : tuple of Missing
-        What was missing, and what still is.
-    rows : int
-        Missing bars that are there now.
-    refused : tuple of str
-        Symbols whose prices the vendor gives at another level, or at one that nothing shows, each with the reason.
+    `refused` are symbols whose prices the vendor gives at another level, or at one that nothing shows, each with the reason.
     """
 
     before: tuple[Missing, ...]

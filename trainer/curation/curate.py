@@ -165,22 +165,9 @@ def calendar_for(frame: pd.DataFrame) -> Calendar:
 
 @dataclass(frozen=True, eq=False)
 class DeliveredHistory:
-    """All that was delivered of a dataset.
+    """All that was delivered of a dataset, as `read_bars` or `fold`, `read_universe`, `read_minutes` and `calendar_for` return it.
 
-    Attributes
-    ----------
-    frame : DataFrame
-        As `read_bars` or `fold` returns it.
-    actions : sequence of Action
-        As recorded.
-    universe : Table or None
-        As `read_universe` returns it.
-    calendar : Calendar
-        As `calendar_for` returns it.
-    revisions, spreads : DataFrame, Table, optional
-        What `fold` and `read_minutes` return; kept next to the bars.
-    classification : Table, optional
-        As `read_classification` returns it, every row with the day on which it became known.
+    `revisions` and `spreads` are kept next to the bars; every row of `classification` has the day on which it became known.
     """
 
     frame: pd.DataFrame

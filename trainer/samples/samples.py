@@ -229,13 +229,7 @@ def _holds_one(doubted: Flags, ends: Rows) -> Flags:
 class Seal:
     """The sealed holdout: the last sessions with labels, which nothing that chooses between models may read.
 
-    Attributes
-    ----------
-    first, last : int, rows of the samples' sessions
-    sessions : int
-        Sessions in it that have labels.
-    rows : int
-        Rows in it.
+    `first` and `last` are rows of the samples' sessions; `sessions` counts those with labels, `rows` the samples.
     """
 
     first: int

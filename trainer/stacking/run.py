@@ -75,10 +75,6 @@ class StackFigures:
         With which a device counts the sleeves as they were learned; empty of trees, or of two runs of one sleeve.
     budgets : mapping of member to share
         Of the risk, by hierarchical risk parity over the members' walk-forward books: a number beside the weights, which decides nothing.
-    stability : BudgetStability
-        Of the budgets: under resampled histories, and from month to month.
-    rows : tuple of Condition
-        What the stack has to exceed.
     """
 
     learner: str

@@ -139,10 +139,6 @@ class TrainingRequest:
     ----------
     seed, workers : int
         The result depends on the seed; never on how many models are fitted at a time.
-    device : FitDevice
-        Where to fit, as far as the learner has the choice.
-    search : SearchRequest or None
-        A search that chooses the learner's parameters first.
     bars_hash : str
         Of the promotion bars that hold, which the evidence names.
     compare : callable or None

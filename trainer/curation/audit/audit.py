@@ -116,15 +116,7 @@ class AuditReport:
     defects : tuple of DefectCount
         Those found at least once, in the order of the table of defects.
     damaged : tuple of str
-        Files that are missing or differ from what the manifest vouches for.
-    missing : tuple of Missing
-        What the range lacks, as a backfill would ask for it.
-    early : Early or None
-        Names, sessions and volumes that move before the market does; None where a file is damaged.
-    members : tuple of MemberChange
-        Who entered and left the universe, where a table says it.
-    classified : str
-        Of how many eligible rows sector and shares are known, where a table says it.
+        Files that are missing or differ from what the manifest vouches for; where there is one, what follows is not looked for.
     """
 
     manifest: Manifest

@@ -63,16 +63,9 @@ class RawFile:
 
 @dataclass(frozen=True)
 class Receipt:
-    """One delivery.
+    """One delivery to the dataset `name`, and how it is read and curated, as JSON values.
 
-    Attributes
-    ----------
-    known_from, known_until : date
-        First and last day on which rows of it became known; the same day but for an archive of many deliveries.
-    mapping, config : dict
-        How it is read and curated, as JSON values.
-    name : str
-        Name of the dataset.
+    Rows of it became known from `known_from` to `known_until`, on one day but for an archive of many deliveries.
     """
 
     scope: Scope

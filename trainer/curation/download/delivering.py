@@ -20,16 +20,8 @@ def deliver_download(
 ) -> Manifest:
     """Curate a download into `dataset`, raw bars, corporate actions and members by date; return the manifest now in force.
 
-    Parameters
-    ----------
-    config : CurationConfig
-        Of a whole delivery; one that adds keeps the dataset's own.
-    add : bool
-        Deliver only the rounds since the dataset's last session.
-    today : date
-        In New York.
-    name : str
-        Of the dataset; its folder's where empty.
+    With `add` only the rounds since the dataset's last session are delivered, by the dataset's own name and configuration; else the
+    name is the folder's where it is empty. `today` is in New York.
 
     Raises
     ------

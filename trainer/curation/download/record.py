@@ -39,18 +39,9 @@ class DownloadTerms(Config):
 
 
 class DownloadRecord(Config):
-    """Record of a finished download.
+    """Record of a finished download, whole up to the session `last`, of the symbols whose daily bars were asked for.
 
-    Attributes
-    ----------
-    last : date
-        Session up to which it is whole.
-    survivorship, rule : str
-        The state that a dataset of it has, and the sentence that says why.
-    asked : tuple of str
-        Symbols whose daily bars were asked for.
-    notes : tuple of str
-        What a person should know of the newest round.
+    `survivorship` is the state that a dataset of it has, `rule` the sentence that says why, `notes` are of the newest round.
     """
 
     version: int = Field(default=1, ge=1, le=1)

@@ -261,12 +261,8 @@ def generate(
         The same seed and arguments make the same market, byte for byte.
     symbols, sessions : int
         At least 10 and 2.
-    end : date
-        A session of the exchange.
     strength : float
         kappa of `prices.py`; with 0 the planted state moves nothing.
-    with_defects : bool
-        Whether rows are missing, spoiled or copied.
     events : float
         Drift after a breakout (`Edges` of `prices.py`), in units of a session's volatility; 0 plants none.
 
