@@ -115,14 +115,15 @@ def deliver(contents: Table[DeliveryPart, tuple[str, bytes]], folder: Path, term
         raise BadBars("there is nothing to add to", where=str(folder), fix="Ingest a whole delivery with --bars first, without --add")
     calendar = held.as_of(None).history.calendar if DeliveryPart.BARS not in contents else None
     added_to = in_force(receipts)[:1] if terms.scope is Scope.ROWS else ()
-    may_rewrite = all(_writes_as_broker(receipt) for receipt in added_to)
+    may_rewrite = all(Mapping.model_validate(receipt.mapping).bars.symbols is SymbolForm.BROKER for receipt in added_to)
     incoming = _incoming(contents, terms.mapping, calendar, terms.today, note, may_rewrite=may_rewrite)
     understood = incoming.bars.understood if incoming.bars else None
     mapping = terms.mapping.model_copy(update={"bars": understood.mapping}) if understood else terms.mapping
     known_from, known_until = _known(incoming, receipts, terms.known_at, terms.today, where=folder.name)
+    where, file = contents.get(DeliveryPart.BARS) or next(iter(contents.values()))
     receipt = Receipt(
         scope=terms.scope,
-        vendor=terms.vendor or _vendor_of(contents),
+        vendor=terms.vendor or vendor_of(file, where=where),
         basis=terms.basis or (understood and understood.basis) or PriceBasis.SPLIT_ADJUSTED,
         known_from=known_from,
         known_until=known_until,
@@ -228,10 +229,6 @@ def _incoming(
     return _Incoming(tuple(files), raw, bars)
 
 
-def _writes_as_broker(receipt: Receipt) -> bool:
-    return Mapping.model_validate(receipt.mapping).bars.symbols is SymbolForm.BROKER
-
-
 def _known(
     incoming: _Incoming, receipts: tuple[Receipt, ...], known_at: date | None, today: date | None, *, where: str
 ) -> tuple[date, date]:
@@ -246,11 +243,6 @@ def _known(
     earliest = max([*days, *(receipt.known_until for receipt in receipts[-1:])], default=today or date.min)
     since = known_at or max(earliest, today or earliest)
     return since, since
-
-
-def _vendor_of(contents: Table[DeliveryPart, tuple[str, bytes]]) -> str:
-    name, content = contents.get(DeliveryPart.BARS) or next(iter(contents.values()))
-    return vendor_of(content, where=name)
 
 
 def _content(deliveries: Deliveries, known_at: date | None) -> DatasetContent:

@@ -113,7 +113,8 @@ def write_dataset(folder: Path, content: DatasetContent, deliveries: tuple[KeptD
     current = read_manifest(folder) if manifest_path(folder, None).exists() else None
     records: list[FileRecord] = []
     for record, payload in _files(content, deliveries):
-        _write_once(folder / record.path, payload)
+        if not (path := folder / record.path).exists() or sha256_of(path.read_bytes()) != record.sha256:
+            write_atomic(path, payload)
         records.append(record)
     manifest = Manifest(
         name=content.name,
@@ -250,8 +251,3 @@ def _record(pattern: str, payload: bytes, rows: int, role: FileRole, first: date
 def _span(table: pa.Table, column: str) -> tuple[date | None, date | None]:
     ends = pc.min_max(table.column(column)).as_py()
     return ends["min"], ends["max"]
-
-
-def _write_once(path: Path, payload: bytes) -> None:
-    if not path.exists() or sha256_of(path.read_bytes()) != sha256_of(payload):
-        write_atomic(path, payload)

@@ -135,9 +135,9 @@ def retrain(request: RetrainRequest, make: Make = train_again) -> RetrainOutcome
     found = lineage_log.newest(request.registry, request.sleeve, request.role)
     manifest = read_manifest(request.data)
     end = request.end or manifest.last
-    facts = _facts(
-        found, manifest.calendar, _trained_until(found, manifest.calendar, end), _red(manifest, lineage_log.days(found.head)[1], end)
-    )
+    calendar, (trained, labelled) = manifest.calendar, lineage_log.days(found.head)
+    until = calendar.offset(end, calendar.index(trained) - calendar.index(labelled))  # as far before `end` as the predecessor's
+    facts = _facts(found, calendar, until, _red(manifest, labelled, end))
     rows = due(facts, request.rules)
     if not all(row.passed for row in rows):
         return _recorded(request, found, facts, rows, {})
@@ -239,12 +239,6 @@ def _facts(found: Lineage, calendar: Calendar, last: date, red: tuple[str, ...])
 
 def _recipe(record: Record) -> RecipeUsed:
     return RecipeUsed(str(record["config_hash"]), str(record["spec_hash"]), int(record["horizon"]))
-
-
-def _trained_until(found: Lineage, calendar: Calendar, end: date) -> date:
-    """Where the training would end, if its labels end as far before `end` as the predecessor's do before theirs."""
-    trained, labelled = lineage_log.days(found.head)
-    return calendar.offset(end, calendar.index(trained) - calendar.index(labelled))
 
 
 def _red(manifest: Manifest, since: date, end: date) -> tuple[str, ...]:

@@ -186,7 +186,8 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     asof = min(evening.asof, manifest.last)
     found, lives = list[LiveFigures](), dict[str, LiveScores]()
     before = _evaluated_before(host)
-    maps, models = _maps_of(before), dict(before.get("models", {}))
+    maps = {name: AppliedCalibration.model_validate(one) for name, one in before.get("maps", {}).items()}
+    models = dict(before.get("models", {}))
     for slot, contents in slots(store).items():
         bundle = verified(contents, keyset, manifest, asof)
         maps |= map_of(bundle)
@@ -220,10 +221,6 @@ def _evaluated_before(host: Host) -> Mapping[str, Any]:
     """Figures of the newest record of this row: maps and models of the bundles that scored before, which leave the store."""
     done = (record["figures"] for record in reversed(host.log.records()) if record["row"] == "evaluate" and "maps" in record["figures"])
     return next(done, {})
-
-
-def _maps_of(figures: Mapping[str, Any]) -> dict[str, AppliedCalibration]:
-    return {name: AppliedCalibration.model_validate(one) for name, one in figures.get("maps", {}).items()}
 
 
 def _mirrored(host: Host, found: Sequence[LiveFigures], asof: date) -> str:

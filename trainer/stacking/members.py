@@ -20,7 +20,7 @@ configured weighted average.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
@@ -268,7 +268,7 @@ class RidgeCombiner:
         target = normal_ranks(label)
         there = present(scores)
         learned = {}
-        for pattern in _patterns(len(scores)):
+        for pattern in filter(any, product((False, True), repeat=len(scores))):
             needed = np.array(pattern)
             sessions: Mask = np.asarray(chosen & there[needed].all(axis=0), dtype=np.bool_)
             if int(sessions.sum()) < MIN_SESSIONS:
@@ -347,10 +347,6 @@ class Boosted:
 def present(scores: Floats) -> Mask:
     """Whether each member scored anything in each session, shape (M, T)."""
     return np.asarray(np.isfinite(scores).any(axis=2), dtype=np.bool_)
-
-
-def _patterns(count: int) -> list[tuple[bool, ...]]:
-    return [tuple(bool(number >> bit & 1) for bit in range(count)) for number in range(1, 2**count)]
 
 
 def _non_negative(scores: Floats, target: Floats, alpha: float) -> Floats:

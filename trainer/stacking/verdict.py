@@ -198,7 +198,7 @@ def rows_of(found: Mapping[str, ScoreRecord], horizon: int) -> tuple[Condition, 
     return (
         Condition("out-of-fold IC", stack.ic.mean, best.ic.mean, stack.ic.mean > best.ic.mean),
         Condition(f"t of the IC's advantage, {MIN_ADVANTAGE_T:.2f} or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T),
-        Condition("walk-forward Sharpe ratio a year, net", sharpe, bar, _exceeds(sharpe, bar)),
+        Condition("walk-forward Sharpe ratio a year, net", sharpe, bar, sharpe is not None and (bar is None or sharpe > bar)),
         Condition("deflated Sharpe ratio", deflated, least, _number(deflated, -1.0) >= _number(least, 0.0)),
         Condition("probability of loss out of sample (CSCV)", lost, usual, lost <= usual),
         _reliable(stack.reliability, best.reliability),
@@ -228,10 +228,6 @@ def _lost(found: Mapping[str, ScoreRecord], *, with_stack: bool) -> float:
     columns = [record.net for name, record in found.items() if with_stack or name not in (STACK, AVERAGE)]
     matrix = np.column_stack(columns if len(columns) > 1 else columns * 2)
     return probability_of_overfitting(matrix, blocks=min(BLOCKS, len(matrix) // 2 * 2)).probability_of_loss
-
-
-def _exceeds(ours: float | None, theirs: float | None) -> bool:
-    return ours is not None and (theirs is None or ours > theirs)
 
 
 def _number(value: float | None, missing: float) -> float:

@@ -44,14 +44,8 @@ class MemberChange:
         return f"{self.members:,} members since {self.day}: {', '.join(parts)}"
 
 
-def member_changes(folder: Path, manifest: Manifest, first: date, last: date) -> tuple[MemberChange, ...]:
-    """Return the changes of the dataset's universe in (first, last], oldest first; the last may be of the session after it."""
-    rows = [row for record in manifest.of_role(FileRole.UNIVERSE) for row in read_table(folder, record).to_pylist()]
-    return changes_of(rows, first, manifest.calendar.next(last))
-
-
 def changes_of(rows: Iterable[IntervalRow], first: date, last: date) -> tuple[MemberChange, ...]:
-    """Return the days in (first, last] on which membership rows (symbol, start, end) begin or end."""
+    """Return the days in (first, last] on which membership rows (symbol, start, end) begin or end, oldest first."""
     latest: dict[tuple[str, date], IntervalRow] = {}
     for row in sorted(rows, key=lambda row: row.get("known_at") or date.min):
         latest[row["symbol"], row["start"]] = row
@@ -200,6 +194,7 @@ def audit(folder: Path, start: date | None, end: date | None, other: Path | None
     if damaged:
         is_lost = any(record.role is FileRole.FINDINGS for record in damaged)
         return report if is_lost else replace(report, defects=_defects(folder, manifest, first, last))
+    members = [row for record in manifest.of_role(FileRole.UNIVERSE) for row in read_table(folder, record).to_pylist()]
     return replace(
         report,
         defects=_defects(folder, manifest, first, last),
@@ -209,7 +204,7 @@ def audit(folder: Path, start: date | None, end: date | None, other: Path | None
         early=early_moves(load_bars(folder, manifest, first, last)),
         twins=twins_of(folder, manifest, first, last),
         words=() if other is None else second_words(folder, manifest, other, first, last),
-        members=member_changes(folder, manifest, first, last),
+        members=changes_of(members, first, manifest.calendar.next(last)),  # the last may be of the session after the range
         classified=_classified(folder, manifest, first, last),
     )
 

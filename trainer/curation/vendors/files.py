@@ -58,6 +58,7 @@ ALSO_CALLED: Mapping[str, tuple[str, ...]] = {
     "open_interest": ("oi",),
 }
 SYMBOL_LEVELS = frozenset({"ticker", "tickers", "symbol", "symbols"})
+NAMELESS = "Unnamed: "  # how pandas calls a column without a name
 FIGURES = frozenset({"open", "high", "low", "close"})
 BY_FIGURE = FIGURES | {"volume"}
 IS_A_SYMBOL = r"[A-Za-z]{1,6}([.-][A-Za-z]{1,2})?"  # of a column `Name`, which may hold companies
@@ -348,16 +349,11 @@ def _selected(frame: pd.DataFrame, wanted: WantedColumns, piece: Piece, note: No
             fix="Name the vendor's columns with --mapping",
         )
     used = set(source.values())
-    unused = [str(name) for name in frame.columns if name not in used and fold(name) and not _is_blank(name)]
+    unused = [str(name) for name in frame.columns if name not in used and fold(name) and not str(name).startswith(NAMELESS)]
     if unused:
         note(f"columns not used: {', '.join(unused)}")
     result = pd.DataFrame({ours: frame[name].reset_index(drop=True) for ours, name in source.items()})
     return result.assign(**given) if given else result
-
-
-def _is_blank(name: object) -> bool:
-    """Whether pandas made the name up for a column without one."""
-    return str(name).startswith("Unnamed: ")
 
 
 SAYS_SYMBOL = ("symbol", "ticker")
