@@ -89,12 +89,28 @@ def test_a_symbol_that_was_given_up_may_be_borne_by_another_security() -> None:
         Action(ActionKind.SYMBOL_CHANGE, "X", date(2021, 6, 1), date(2021, 5, 28), new_symbol="Y"),
         Action(ActionKind.DELISTING, "Q", date(2021, 9, 1), date(2021, 8, 31), cash=Decimal(1)),
     )
-    firsts = (date(2021, 1, 4), date(2021, 7, 1), date(2021, 1, 4), None)
-    rows = tenures(("Y", "X", "Q", "NEVER"), firsts, actions)
+    until = date(2021, 12, 31)
+    spans = ((date(2021, 1, 4), until), (date(2021, 7, 1), until), (date(2021, 1, 4), date(2021, 8, 31)), None)
+    rows = tenures(("Y", "X", "Q", "NEVER"), spans, actions)
     assert directory(rows, date(2021, 5, 28)) == {"X": 0, "Q": 2}
     assert directory(rows, date(2021, 6, 1)) == {"Y": 0, "Q": 2}
     assert directory(rows, date(2021, 7, 1)) == {"Y": 0, "X": 1, "Q": 2}
     assert directory(rows, date(2021, 9, 1)) == {"Y": 0, "X": 1}
+
+
+def test_whoever_bore_a_symbol_is_listed_under_it_in_its_time_whoever_bears_it_since() -> None:
+    """Q died on 03-01, listed again and died on 06-01; a security that was P is Q since 08-02: three columns of one panel."""
+    actions = (
+        Action(ActionKind.DELISTING, "Q", date(2021, 3, 1), date(2021, 2, 26), cash=Decimal(0)),
+        Action(ActionKind.DELISTING, "Q", date(2021, 6, 1), date(2021, 5, 28), cash=Decimal(1)),
+        Action(ActionKind.SYMBOL_CHANGE, "P", date(2021, 8, 2), date(2021, 7, 30), new_symbol="Q"),
+    )
+    begin, spans = date(2021, 1, 4), ((date(2021, 1, 4), date(2021, 2, 26)), (date(2021, 4, 1), date(2021, 5, 28)))
+    rows = tenures(("Q@2021-02-26", "Q@2021-05-28", "Q"), (*spans, (begin, date(2021, 12, 31))), actions)
+    assert directory(rows, date(2021, 2, 1)) == {"Q": 0, "P": 2}
+    assert directory(rows, date(2021, 3, 1)) == {"P": 2}
+    assert directory(rows, date(2021, 5, 3)) == {"Q": 1, "P": 2}
+    assert directory(rows, date(2021, 6, 1)) == {"P": 2} and directory(rows, date(2021, 8, 2)) == {"Q": 2}
 
 
 def test_a_chain_of_renamings_is_followed_to_its_beginning() -> None:
@@ -102,7 +118,7 @@ def test_a_chain_of_renamings_is_followed_to_its_beginning() -> None:
         Action(ActionKind.SYMBOL_CHANGE, old, day, day, new_symbol=new)
         for old, new, day in (("A", "B", date(2021, 3, 1)), ("B", "C", date(2021, 5, 3)))
     )
-    rows = tenures(("C",), (date(2021, 1, 4),), actions)
+    rows = tenures(("C",), ((date(2021, 1, 4), date(2021, 12, 31)),), actions)
     bore = [next(iter(directory(rows, day))) for day in (date(2021, 2, 1), date(2021, 3, 1), date(2021, 5, 3))]
     assert bore == ["A", "B", "C"]
 

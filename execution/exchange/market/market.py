@@ -29,7 +29,7 @@ from execution.exchange.market.minutes import MinuteBar, MinuteMarket
 from execution.orders import to_price
 from signals.errors import BadBars, BadDataset, InvariantBroken, NotASession
 from signals.market.actions import Action, ActionKind
-from signals.market.bars import Bars
+from signals.market.bars import FORMER, Bars
 from signals.market.manifest import Manifest, PriceBasis
 from signals.market.sessions import Calendar, Session
 from signals.text.wording import utc_words
@@ -45,27 +45,27 @@ class Tenure:
     until: date
 
 
-def tenures(symbols: tuple[str, ...], first_bars: tuple[date | None, ...], actions: tuple[Action, ...]) -> list[Tenure]:
+def tenures(symbols: tuple[str, ...], spans: tuple[tuple[date, date] | None, ...], actions: tuple[Action, ...]) -> list[Tenure]:
     """Trace every column's names back from the one it bears at the panel's end.
 
     Parameters
     ----------
     symbols : tuple of str
-        The columns' names at the panel's end.
-    first_bars : tuple of date or None
-        Session of each column's first bar; a column without any was never listed.
+        The columns' names at the panel's end; of a symbol that another security bears since, `<symbol>@<its last day>`.
+    spans : tuple of (date, date) or None
+        Sessions of each column's first and last bar; a column without any was never listed.
     actions : tuple of Action
         Of any kind; symbol changes are read, delistings end a tenure on their effective session.
     """
     changes = [action for action in actions if action.kind is ActionKind.SYMBOL_CHANGE]
-    ends = {action.symbol: action.effective for action in actions if action.kind is ActionKind.DELISTING}
-    rows: list[Tenure] = []
-    for column, (name, first) in enumerate(zip(symbols, first_bars, strict=True)):
-        if first is None:
+    ends = [(action.symbol, action.effective) for action in actions if action.kind is ActionKind.DELISTING]
+    rows, bore = list[Tenure](), [FORMER.sub("", symbol) for symbol in symbols]
+    for column, (name, span) in enumerate(zip(bore, spans, strict=True)):
+        if span is None:
             continue
-        until = ends.get(name, date.max)
-        if until <= first:  # an older holder of the same name was delisted
-            until = date.max
+        first, last = span
+        alive = last if bore.count(name) > 1 else first  # of several bearers each ended after its own bars
+        until = min((day for gone, day in ends if gone == name and day > alive), default=date.max)
         while True:
             earlier = [c for c in changes if c.new_symbol == name and first < c.effective < until]
             if not earlier:
@@ -162,8 +162,10 @@ class MarketData:
         present = ~np.isnan(bars.close)
         rows = np.arange(len(days), dtype=np.int32)[:, None]
         self._last_valid = np.maximum.accumulate(np.where(present, rows, -1), axis=0)
-        firsts = tuple(days[int(np.argmax(present[:, c]))] if present[:, c].any() else None for c in range(present.shape[1]))
-        self._tenures = tenures(bars.symbols, firsts, self.actions)
+        ends = (
+            (int(np.argmax(present[:, c])), int(self._last_valid[-1, c])) if present[:, c].any() else None for c in range(present.shape[1])
+        )
+        self._tenures = tenures(bars.symbols, tuple(end and (days[end[0]], days[end[1]]) for end in ends), self.actions)
         self._directory: tuple[date, dict[str, int]] = (date.min, {})
         self._epoch = (-2, -2, date.min, -1)
         self._usual: tuple[date, dict[str, tuple[float, float]]] = (date.min, {})
