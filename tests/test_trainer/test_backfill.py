@@ -23,8 +23,7 @@ from signals.market.sessions import SessionStatus, xnys
 from tests.fakes.curated import END
 from trainer.__main__ import app
 from trainer.curation.audit.findings import Missing, missing
-from trainer.curation.audit.levels import off_level
-from trainer.curation.backfill import SPOOL, backfill, requests
+from trainer.curation.backfill import SPOOL, backfill, off_level, requests
 from trainer.curation.config import CurationConfig
 from trainer.curation.deliveries.receipts import read_receipts
 from trainer.curation.generated import generate

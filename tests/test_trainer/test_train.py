@@ -24,7 +24,7 @@ from signals.market.dataset import SessionStatus, load_bars, read_manifest
 from signals.models.inference import predict
 from tests.fakes.curated import END, curate
 from trainer.__main__ import app
-from trainer.commands.training import Overrides, overridden
+from trainer.commands.training import overridden
 from trainer.learners.export import export
 from trainer.learners.parameters import LightGbmConfig
 from trainer.recipes.base import CpcvConfig, RecipeConfig
@@ -320,14 +320,14 @@ def test_an_unknown_key_of_a_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_line_overrides_the_recipe_and_is_checked_like_it() -> None:
-    changed = overridden(RecipeConfig(), Overrides(k=10, groups=6, embargo_sessions=0))
+    changed = overridden(RecipeConfig(), {"label.k": 10, "cpcv.groups": 6, "cpcv.embargo_sessions": 0})
     assert (changed.label.k, changed.cpcv.groups, changed.cpcv.embargo_sessions) == (10, 6, 0)
     with pytest.raises(BadConfig, match="leaves none to train on"):
-        overridden(RecipeConfig(), Overrides(groups=2))
+        overridden(RecipeConfig(), {"cpcv.groups": 2})
     with pytest.raises(BadConfig, match=r"label\.k"):
-        overridden(RecipeConfig(), Overrides(k=0))
+        overridden(RecipeConfig(), {"label.k": 0})
     with pytest.raises(BadConfig, match=r"label\.kind"):
-        overridden(RecipeConfig(), Overrides(label="oracle"))
+        overridden(RecipeConfig(), {"label.kind": "oracle"})
 
 
 def test_the_command_trains_and_prints_the_evidence_as_json(data: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from signals.text.console import GOES_ON, Kept, aligned, emit, progress
 from signals.text.documents import to_json
 from trainer.commands import options
 from trainer.commands.defaults import announce, new_folder, recipe_of, workspace_of
-from trainer.commands.training import Overrides, device_named, overridden, say_where
+from trainer.commands.training import device_named, overridden, say_where
 
 if TYPE_CHECKING:
     from trainer.runs.trials import EvidenceTrials, SearchFigures
@@ -66,7 +66,7 @@ def search(
     if to is None:
         to = workspace_of(context).require("runs", "to") / f"search-{sleeve}"
         announce("--to", to)
-    chosen = overridden(read_config(config, recipe) if config else recipe.config, Overrides(learner=learner))
+    chosen = overridden(read_config(config, recipe) if config else recipe.config, {"learner": learner})
     recipe = agreed(recipe, chosen, device_named(device))
     say_where((chosen.learner,), chosen, device_named(device), shown=not as_json)
     material = prepare(recipe, chosen, Range(data, start, end, options.names_in(symbols)))

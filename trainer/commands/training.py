@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,16 +133,11 @@ def train(
     recipe, fixed = recipe_named(sleeve), read_bars(bars).fingerprint()
     chosen = overridden(
         ready or (read_config(config, recipe) if config else recipe.config),
-        Overrides(
-            label=label,
-            k=horizon or k,
-            groups=folds,
-            embargo_sessions=embargo,
-            learner=learner,
-            seeds=seeds,
-            minutes={"timeframe": timeframe, "strategy": strategy, "hours": hours},
-            search=barriers,
-        ),
+        {
+            **{"learner": learner, "seeds": seeds, "label.kind": label, "label.k": horizon or k, "label.search": barriers},
+            **{"cpcv.groups": folds, "cpcv.embargo_sessions": embargo},
+            **{"minutes.timeframe": timeframe, "minutes.strategy": strategy, "minutes.hours": hours},
+        },
     )
     run = run or new_folder(context, "--run", sleeve, chosen.learner, chosen.fingerprint()[:8])
     request = TrainingRequest(
@@ -198,41 +192,21 @@ def say_where(learners: tuple[str, ...], config: RecipeConfig, wish: FitDevice, 
             typer.echo(f"{name} fits on {device}{': it finds no CUDA device here' if without else ''}", err=True)
 
 
-@dataclass(frozen=True)
-class Overrides:
-    """The values of a recipe that a command line names; None and nothing where it does not."""
-
-    label: str | None = None
-    k: int | None = None
-    groups: int | None = None
-    embargo_sessions: int | None = None
-    learner: str | None = None
-    seeds: int | None = None
-    minutes: Mapping[str, object] = field(default_factory=dict)
-    search: int | None = None
-
-
-def overridden(config: RecipeConfig, given: Overrides) -> RecipeConfig:
-    """Return `config` with what the command line names; values are checked as a file's would be."""
+def overridden(config: RecipeConfig, given: Mapping[str, object]) -> RecipeConfig:
+    """Return `config` with what the command line names, as `cpcv.groups`, and None where it does not; checked as a file's would be."""
     from trainer.tasks.recipes import config_of
 
     document = config.model_dump(mode="json")
-    if given.label is not None and given.label != config.label.kind:
+    if given.get("label.kind") not in (None, config.label.kind):
         document["label"] = {}  # what was chosen of another label means nothing to this one
-    document |= {name: value for name, value in (("learner", given.learner), ("seeds", given.seeds)) if value is not None}
-    for section, key, value in (
-        *(("minutes", key, value) for key, value in given.minutes.items()),
-        ("label", "search", given.search),
-        ("label", "kind", given.label),
-        ("label", "k", given.k),
-        ("cpcv", "groups", given.groups),
-        ("cpcv", "embargo_sessions", given.embargo_sessions),
-    ):
+    for name, value in given.items():
+        section, _, key = name.rpartition(".")
+        held = document[section] if section else document
         if value is not None:
-            if document[section] is None:
+            if held is None:
                 fix = "Leave it out, or take --sleeve bars or --preset event_minutes"
                 raise FixInput(f"the recipe reads no minutes, so it has no {key}", where=f"--{key}", fix=fix)
-            document[section][key] = value
+            held[key] = value
     return config_of(document, where="the command line")
 
 

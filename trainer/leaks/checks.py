@@ -102,13 +102,8 @@ def lagged_features(subject: LeakSubject, fitting: Fitting, config: LeakConfig) 
     lost = overlapping_mean(new - rank_ic(rows.dense(scores), labels), subject.k)
     both = zip(_rules(rows, rows.features, config), _rules(rows, old.features, config), strict=True)
     ics = [(rank_ic(rows.dense(now), labels), rank_ic(rows.dense(then), labels)) for now, then in both]
-    honest = max((_honest(own, then, subject.k) for own, then in ics), default=0.0)
-    value = lost.mean - SURE * _error(lost) - honest
-    why = (
-        f"IC that features of the session before lose, {lost.mean:+.4f}, less {SURE:g} standard errors and what rules "
-        f"of prices lose, {honest:.4f}"
-    )
-    return _at_most("features lagged one session", value, config.max_lagged_drop, why)
+    what = "features of the session before lose"
+    return _beyond_rules("features lagged one session", what, lost, ics, subject.k, config.max_lagged_drop)
 
 
 def shifted_labels(subject: LeakSubject, fitting: Fitting, config: LeakConfig) -> LeakCheck:
@@ -174,13 +169,15 @@ def _knows_later(subject: LeakSubject, sleeve: Sleeve, row: int, lookback: int) 
 def _drop(labels: Floats, scores: Floats, rules: list[Floats], lag: int, k: int, most: float) -> LeakCheck:
     later = at_lag(labels, lag)
     lost = overlapping_mean(rank_ic(scores, labels) - rank_ic(scores, later), k)
-    honest = max((_honest(rank_ic(rule, labels), rank_ic(rule, later), k) for rule in rules), default=0.0)
-    value = lost.mean - SURE * _error(lost) - honest
-    why = (
-        f"IC that an entry {lag} session{'s' * (lag > 1)} later loses, {lost.mean:+.4f}, less {SURE:g} standard errors "
-        f"and what rules of prices lose, {honest:.4f}"
-    )
-    return _at_most(f"entry {lag} later", value, most, why)
+    what = f"an entry {lag} session{'s' * (lag > 1)} later loses"
+    return _beyond_rules(f"entry {lag} later", what, lost, [(rank_ic(rule, labels), rank_ic(rule, later)) for rule in rules], k, most)
+
+
+def _beyond_rules(name: str, what: str, lost: Mean, rules: list[tuple[Floats, Floats]], k: int, most: float) -> LeakCheck:
+    """The check of an IC that is lost, less its error and what rules of prices lose, by their ICs before and after."""
+    honest = max((_honest(own, then, k) for own, then in rules), default=0.0)
+    why = f"IC that {what}, {lost.mean:+.4f}, less {SURE:g} standard errors and what rules of prices lose, {honest:.4f}"
+    return _at_most(name, lost.mean - SURE * _error(lost) - honest, most, why)
 
 
 def _honest(own: Floats, then: Floats, k: int) -> float:

@@ -16,11 +16,10 @@ from trainer.curation.curate import DeliveredHistory, calendar_for
 from trainer.curation.deliveries.known import KnownRows, fold
 from trainer.curation.deliveries.receipts import DeliveryPart, RawFile, Receipt, Scope, in_force
 from trainer.curation.vendors.actions import read_actions
-from trainer.curation.vendors.bars import read_bars, recognise_bars
+from trainer.curation.vendors.bars import Understood, read_bars, recognise_bars
 from trainer.curation.vendors.files import Note, no_note
 from trainer.curation.vendors.mapping import Mapping
 from trainer.curation.vendors.minutes import read_minutes
-from trainer.curation.vendors.recognised import Understood
 from trainer.curation.vendors.universe import read_classification, read_universe
 
 Read = Callable[[RawFile], bytes]
