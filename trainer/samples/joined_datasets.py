@@ -48,7 +48,11 @@ def session_figures(names: tuple[str, ...], bars: Bars, data: Path) -> dict[str,
         No name of the minutes is among the bars.
     """
     folder = data / MINUTES
-    manifest = _manifest(folder)
+    if not folder.is_dir():
+        raise BadDataset(
+            "the dataset has no minutes", where=str(folder), fix="Run `trainer ingest --minutes FILE --daily DATA --to DATA/minutes`"
+        )
+    manifest = read_manifest(folder)
     there = _present(folder, manifest, bars)
     columns = np.flatnonzero(there.any(axis=0))
     if not columns.size:
@@ -72,14 +76,6 @@ def _of_name(given: tuple[Path, Manifest, date, date], symbol: str) -> tuple[Day
     own = stretch(load_minutes(folder, manifest, symbol, default_hours(manifest.calendar.name), first, last), TIMEFRAME, WARM_UP)
     values = indicators(own, rows_of(CHANNELS), full_session=BARS, first=WARM_UP)
     return own.sessions, _means(own, values) | _steps(own, values)
-
-
-def _manifest(folder: Path) -> Manifest:
-    if not folder.is_dir():
-        raise BadDataset(
-            "the dataset has no minutes", where=str(folder), fix="Run `trainer ingest --minutes FILE --daily DATA --to DATA/minutes`"
-        )
-    return read_manifest(folder)
 
 
 def _present(folder: Path, manifest: Manifest, bars: Bars) -> Flags:

@@ -13,7 +13,7 @@ import yaml
 from portfolio.risk.hrp import budgets
 from signals.errors import FixInput
 from signals.files import sha256_of
-from signals.market.bars import Bars, Days, Floats, Opens
+from signals.market.bars import Days, Floats, Opens
 from signals.market.dataset import load_actions, load_bars, read_manifest
 from signals.scoring.scores import shrunk_ic
 from signals.storage.arrow import parquet_of
@@ -276,11 +276,6 @@ def _following(data: Path, members: Members) -> Opens:
     manifest = read_manifest(data)
     bars = load_bars(data, manifest, manifest.first, manifest.last)
     opens = next_opens(bars, load_actions(data, manifest))
-    rows, columns = _places(bars, members)
-    return opens.at(rows, columns)
-
-
-def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:
     rows = np.searchsorted(bars.sessions, members.sessions)
     columns = np.searchsorted(np.array(bars.symbols), np.array(members.symbols))
     known = np.array(bars.symbols)[np.minimum(columns, len(bars.symbols) - 1)] == np.array(members.symbols)
@@ -289,7 +284,7 @@ def _places(bars: Bars, members: Members) -> tuple[np.ndarray, np.ndarray]:
         raise FixInput(
             "the dataset lacks names or sessions of the runs", where="--data", fix="Name the dataset that the runs were trained on"
         )
-    return rows, columns
+    return opens.at(rows, columns)
 
 
 def _document(

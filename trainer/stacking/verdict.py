@@ -11,6 +11,7 @@ import numpy as np
 
 from signals.errors import TooLittleHistory
 from signals.market.bars import EXIT_SESSIONS, Floats, Opens
+from trainer.runs.evidence import finite
 from trainer.search.judgement import BLOCKS
 from trainer.search.trial_log import sharpe_of
 from trainer.stacking.members import Mask, Members, Trees, Weights
@@ -197,7 +198,7 @@ def rows_of(found: Mapping[str, ScoreRecord], horizon: int) -> tuple[Condition, 
     sharpe, bar = annual(stack.net), annual(best.net)
     return (
         Condition("out-of-fold IC", stack.ic.mean, best.ic.mean, stack.ic.mean > best.ic.mean),
-        Condition(f"t of the IC's advantage, {MIN_ADVANTAGE_T:.2f} or more", _finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T),
+        Condition(f"t of the IC's advantage, {MIN_ADVANTAGE_T:.2f} or more", finite(gain.t), None, gain.t >= MIN_ADVANTAGE_T),
         Condition("walk-forward Sharpe ratio a year, net", sharpe, bar, sharpe is not None and (bar is None or sharpe > bar)),
         Condition("deflated Sharpe ratio", deflated, least, _number(deflated, -1.0) >= _number(least, 0.0)),
         Condition("probability of loss out of sample (CSCV)", lost, usual, lost <= usual),
@@ -214,7 +215,7 @@ def _reliable(stack: Judged | None, best: Judged | None) -> Condition:
 
 def annual(net: Floats) -> float | None:
     """Annual Sharpe ratio; None for a book that never moved."""
-    return _finite(sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR)))
+    return finite(sharpe_of(net) * float(np.sqrt(SESSIONS_PER_YEAR)))
 
 
 def _deflated(record: ScoreRecord) -> float | None:
@@ -232,7 +233,3 @@ def _lost(found: Mapping[str, ScoreRecord], *, with_stack: bool) -> float:
 
 def _number(value: float | None, missing: float) -> float:
     return missing if value is None else value
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

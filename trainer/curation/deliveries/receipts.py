@@ -164,7 +164,8 @@ def append_receipt(folder: Path, receipt: Receipt, contents: dict[str, bytes]) -
     ledger = folder / FILE
     lines = ledger.read_bytes().split(b"\n")[:-1] if ledger.exists() else []
     previous = sha256_of(lines[-1]) if lines else FIRST
-    append_line(ledger, _canonical({**to_json(receipt), "previous": previous}))
+    document = {**to_json(receipt), "previous": previous}
+    append_line(ledger, json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
 
 
 def read_raw(folder: Path, file: RawFile) -> bytes:
@@ -176,7 +177,3 @@ def read_raw(folder: Path, file: RawFile) -> bytes:
     if len(content) != file.size or sha256_of(content) != file.sha256:
         raise BadDataset("a delivered file is not the one that came", where=file.path, fix=RESTORE)
     return content
-
-
-def _canonical(document: dict[str, object]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

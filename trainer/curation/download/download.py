@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import partial
@@ -164,7 +164,8 @@ def download(
     notes = [f"{len(unsupported):,} corporate actions that datasets cannot represent: {listed(unsupported)}"] if unsupported else []
     if terms.rule is not None:
         chosen = select(frame, _events(actions), round_.names, round_.calendar, terms.rule)
-        write_atomic(folder / UNIVERSE, _universe(chosen))
+        # No known_at: the state of this universe is `reconstructed`, and a table must not look like a record of its time.
+        write_atomic(folder / UNIVERSE, as_csv([asdict(one) for one in chosen.members], ["symbol", "start", "end"]))
         notes += _of_selection(chosen, terms.rule, len(asked))
     excluded = _excluded(assets, table)
     notes.append(f"{len(excluded):,} assets of doubtful kind are left out: {EXCLUDED}")
@@ -236,7 +237,9 @@ def _months(round_: _Round) -> pd.DataFrame:
     for at in range(0, len(symbols), SYMBOLS_PER_REQUEST):
         some = symbols[at : at + SYMBOLS_PER_REQUEST]
         ask = partial(_monthly, round_, some, first)
-        parts.append(round_.spool.frame(f"months-{at:06d}.parquet", ask, round_.source.name)[["date", "symbol", "close", "volume"]])
+        parts.append(
+            kept_frame(round_.spool.folder / f"months-{at:06d}.parquet", ask, round_.source.name)[["date", "symbol", "close", "volume"]]
+        )
         round_.step("monthly bars", len(parts), math.ceil(len(symbols) / SYMBOLS_PER_REQUEST))
     found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     if found.empty:
@@ -385,11 +388,6 @@ def _events(actions: pd.DataFrame) -> list[Action]:
         elif kind is ActionKind.DELISTING:
             found.append(Action(kind, str(row["symbol"]), day, day, cash=Decimal(str(row["cash"] or 0))))
     return found
-
-
-def _universe(chosen: Selection) -> bytes:
-    # No known_at: the state of this universe is `reconstructed`, and a table must not look like a record of its time.
-    return as_csv([{"symbol": one.symbol, "start": one.start, "end": one.end} for one in chosen.members], ["symbol", "start", "end"])
 
 
 def _of_selection(chosen: Selection, rule: UniverseRule, asked: int) -> list[str]:

@@ -111,10 +111,6 @@ class Spool:
             write_atomic(path, json.dumps(ask(), default=str).encode())
         return _document(path)
 
-    def frame(self, name: str, ask: Callable[[], pd.DataFrame], vendor: str) -> pd.DataFrame:
-        """Return a kept table, or ask and keep it."""
-        return kept_frame(self.folder / name, ask, vendor)
-
     def clear(self) -> None:
         """Remove the answers of a finished round, the request last: without it no answer counts."""
         if self.folder.is_dir():
