@@ -122,6 +122,18 @@ def test_a_membership_table_whose_dead_leave_before_they_die_is_not_point_in_tim
     assert kept.survivorship == "point-in-time"
 
 
+def test_a_worthless_end_is_a_fall_though_another_security_bears_the_symbol_since() -> None:
+    """Six of twelve that left died for nothing on day 70; their symbols were used again, and paid out 50 USD on day 100."""
+    frame, universe = leaving(0)
+    days, dead = sorted(frame["date"].dt.date.unique()), [f"S{i:03}" for i in range(6)]
+    left = frame[~(frame["symbol"].isin(dead) & (frame["date"].dt.date >= days[70]))]
+    again = frame_of([(day, name, *[50.0] * 4, 1e6) for name in dead for day in days[80:100]])
+    ends = tuple(
+        Action(ActionKind.DELISTING, name, day, day, cash=Decimal(cash)) for name in dead for day, cash in ((days[70], 0), (days[100], 50))
+    )
+    assert "6 of 12 names that traded on" in curated(pd.concat([left, again], ignore_index=True), ends, universe=universe).universe_why
+
+
 RULE = EligibilityConfig(min_price=5, exit_price=3, min_dollar_volume=20_000, exit_dollar_volume=8_000)
 
 

@@ -171,16 +171,16 @@ def _rows_until(security: NDArray[np.int64], session: NDArray[np.int64], until: 
 
 def _payouts(held: UniverseRows, last: NDArray[np.int64]) -> Floats:
     """Log of a delisting's payout over the close of each security's last row; NaN where none is recorded after it."""
-    ends = {
-        action.symbol: (int(np.searchsorted(held.days, np.datetime64(action.effective, "D"))), float(action.cash))
-        for action in held.actions
-        if action.kind is ActionKind.DELISTING and action.cash is not None
-    }
+    ends: dict[str, list[tuple[int, float]]] = {}  # several of a symbol that was used again
+    for action in held.actions:
+        if action.kind is ActionKind.DELISTING and action.cash is not None:
+            effective = int(np.searchsorted(held.days, np.datetime64(action.effective, "D")))
+            ends.setdefault(action.symbol, []).append((effective, float(action.cash)))
     rows, place = np.unique(last, return_inverse=True)
     found = np.full(len(rows), np.nan)
     for number, row in enumerate(rows.tolist()):
-        effective, cash = ends.get(str(held.data.symbol[row]), (-1, 0.0))
+        later = [end for end in ends.get(str(held.data.symbol[row]), ()) if end[0] > held.data.session[row]]
         close = float(held.data.rows.close[row])
-        if held.data.session[row] < effective and close > 0:
-            found[number] = np.log(max(cash / close, WORTHLESS))
+        if later and close > 0:
+            found[number] = np.log(max(min(later)[1] / close, WORTHLESS))
     return found[place]

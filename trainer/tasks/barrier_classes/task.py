@@ -137,7 +137,8 @@ class BarrierClasses(Task):
         learner, wish = super().learner(config, seed, device, checkpoints), config.minutes.features if config.minutes else ""
         if wish:
             ranker = learner_named(CLOCK_LEARNER, config, seed, FitDevice.CPU, head=CLASSES)
-            learner = Chosen(learner, FeatureSelection(ranker, FEATURE_SETS[wish], config.label.k, seed))
+            own = cast(BarsRecipe, config).label
+            learner = Chosen(learner, FeatureSelection(ranker, FEATURE_SETS[wish], own.max_bars or own.k, seed))
         return Numbered(learner)
 
     def steps(self, config: RecipeConfig) -> int:
