@@ -32,6 +32,8 @@ def test_the_yearly_table_counts_ends_and_those_without_a_price() -> None:
     assert unpriced_ends(bars, (gone,)).tolist() == [-1, -1, 399, *[-1] * 7]
     found = document(bars, (gone,))
     assert [(y.year, y.ends, y.unpriced) for y in found.years] == [(2020, 1, 0), (2021, 1, 1)]
+    inferred = replace(gone, inferred=True)
+    assert unpriced_ends(bars, (inferred,)).tolist() == [-1, 99, 399, *[-1] * 7], "nobody said what the stitched one was worth"
     name_years = (520 * 10 - 420 - 120 - 3) / 252
     assert found.yearly_end_rate == pytest.approx(2 / name_years) and found.unpriced_ends == 1
 

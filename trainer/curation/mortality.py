@@ -24,9 +24,12 @@ class Year:
 
 
 def unpriced_ends(bars: Bars, actions: Iterable[Action]) -> NDArray[np.int64]:
-    """Last row of each column that ended inside the panel with no delisting recorded; -1 elsewhere. Shape (N,)."""
+    """Last row of each column that ended inside the panel with no delisting recorded; -1 elsewhere. Shape (N,).
+
+    An end that was inferred, of a history that the vendor joined to another one's, has no price of its own.
+    """
     ends = _ends(bars)
-    ends[[gone.column for gone in departures(bars, actions)]] = -1
+    ends[[gone.column for gone in departures(bars, (action for action in actions if not action.inferred))]] = -1
     return ends
 
 
