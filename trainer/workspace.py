@@ -95,8 +95,11 @@ class Workspace:
 def read(here: Path, home: str = "") -> Workspace:
     """Return the workspace that holds `here`, or that of `home`.
 
-    Raises `FixInput`: there is none at `home`, it is somebody else's, or its file is of another version, has an unknown key or a wrong
-    value; or a `TRADEML_` variable names nothing.
+    Raises
+    ------
+    FixInput
+        There is none at `home`, it is somebody else's, or its file is of another version, has an unknown key or a wrong value;
+        or a `TRADEML_` variable names nothing.
     """
     file = _found(here, home)
     content = read_mapping(file) if file else {}

@@ -249,7 +249,10 @@ def _verified(found: Audit) -> str:
 def waivers_of(texts: list[str], by: str) -> tuple[BarWaiver, ...]:
     """Return the waivers that a person typed.
 
-    Raises `FixInput`: there is no reason, or nobody's name.
+    Raises
+    ------
+    FixInput
+        There is no reason, or nobody's name.
     """
     if texts and not by.strip():
         raise FixInput("a bar is waived under a person's name", where="--by", fix="Say who answers for it")

@@ -52,6 +52,9 @@ class CurationConfig(Config):
 def read_config(path: Path | None) -> CurationConfig:
     """Read the section `curation` of a trainer configuration; no file or no section means the defaults.
 
-    Raises `BadConfig`: the file is absent or not YAML, or the section has a wrong key or value.
+    Raises
+    ------
+    BadConfig
+        The file is absent or not YAML, or the section has a wrong key or value.
     """
     return load_section(path, SECTION, CurationConfig)

@@ -183,7 +183,10 @@ class DeliveredHistory:
 def curate(delivered: DeliveredHistory, config: CurationConfig, *, name: str, vendor: str) -> DatasetContent:
     """Audit the delivered bars, join histories, compute returns and eligibility, and give each session its status.
 
-    Raises `BadBars`: no row is on a session, or there are fewer symbols than `min_symbols`.
+    Raises
+    ------
+    BadBars
+        No row is on a session, or there are fewer symbols than `min_symbols`.
     """
     actions, universe, calendar = delivered.actions, delivered.universe, delivered.calendar
     revisions, basis = delivered.revisions, delivered.basis

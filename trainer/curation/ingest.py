@@ -165,7 +165,10 @@ def added_terms(first: Receipt, today: date | None, vendor: str) -> DeliveryTerm
 def refresh(folder: Path) -> Manifest:
     """Curate what was delivered to `folder`, the newest receipts too; a version appears only if something changed.
 
-    Raises `BadDataset`: there are no deliveries, or they cannot be trusted.
+    Raises
+    ------
+    BadDataset
+        There are no deliveries, or they cannot be trusted.
     """
     return _written(folder, read_receipts(folder))
 

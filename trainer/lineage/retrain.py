@@ -202,7 +202,10 @@ def _recorded(request: RetrainRequest, found: Lineage, facts: Facts, rows: tuple
 def audit(registry: Path) -> int:
     """Judge every recorded retraining again and return how many records there are.
 
-    Raises `FixInput`: a verdict does not follow from its figures, or a kept file was changed.
+    Raises
+    ------
+    FixInput
+        A verdict does not follow from its figures, or a kept file was changed.
     """
     records = history.read(registry / lineage_log.LINEAGES).records
     for record in records:

@@ -50,7 +50,10 @@ def points_of(
 ) -> tuple[Point, ...]:
     """Return TWAP, then `count` schedules whose risk aversions are spaced evenly in their logarithm.
 
-    Raises `InvariantBroken`: the intervals are too long for the impact, or there are none.
+    Raises
+    ------
+    InvariantBroken
+        The intervals are too long for the impact, or there are none.
     """
     aversions = [0.0, *np.geomspace(lowest, highest, count).tolist()]
     found = []

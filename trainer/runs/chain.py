@@ -55,7 +55,10 @@ class Chain:
 def read(path: Path, *, fix: str) -> Chain:
     """Read and verify; a file that does not exist, without an anchor, is empty.
 
-    Raises `FixInput`: the chain is broken, its end was cut off, or its anchor is gone; `fix` says what to do about it.
+    Raises
+    ------
+    FixInput
+        The chain is broken, its end was cut off, or its anchor is gone; `fix` says what to do about it.
     """
     if not path.exists():
         try:

@@ -89,7 +89,10 @@ def asked(data: Path, command: str, sleeve: str, *, more: tuple[Path, ...] = ())
 
     `more` are folders whose looks count with those of the dataset and of the datasets next to it: the registry.
 
-    Raises `FixInput`: a chain is broken.
+    Raises
+    ------
+    FixInput
+        A chain is broken.
     """
     return frozenset(look.model for look in _of(data, sleeve, more) if look.command == command)
 
@@ -149,7 +152,10 @@ def of_rows(command: str, sleeve: str, model: str, rows: Samples, config: CpcvCo
 def record(data: Path, look: Look) -> None:
     """Write the look down, durably; one that is on record already adds nothing.
 
-    Raises `FixInput`: the chain is broken.
+    Raises
+    ------
+    FixInput
+        The chain is broken.
     """
     _add(data, look)
 

@@ -29,7 +29,10 @@ def refuse_existing(folder: Path) -> None:
 def write_run(folder: Path, files: Mapping[str, bytes], private: Collection[str] = ()) -> None:
     """Write `files` (relative path -> content) next to `folder` and rename them into place as one; `private` are for their owner only.
 
-    Raises `FixInput`: the folder exists.
+    Raises
+    ------
+    FixInput
+        The folder exists.
     """
     refuse_existing(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,10 @@ def read_intraday(
 ) -> Intraday:
     """Read one symbol's minutes and compute the features of every decision.
 
-    Raises `FixInput`: no symbol, or more than one, is meant.
+    Raises
+    ------
+    FixInput
+        No symbol, or more than one, is meant.
     """
     manifest, wish = read_manifest(data, version), cast(MinutesConfig, config.minutes)
     hours = wish.hours or default_hours(manifest.calendar.name)

@@ -28,7 +28,10 @@ FUNDS = {"spy": ("SPY",), "tlt": ("TLT",), "hyg": ("HYG",), "vix": ("VIXY", "VXX
 def peer_figures(bars: Bars) -> Mapping[str, Floats]:
     """Return `OF_PEERS` by name, float64 (T, N), NaN where an eligible name has no event, or the peer no return.
 
-    Raises `FixInput`: the bars hold neither a fund nor sectors.
+    Raises
+    ------
+    FixInput
+        The bars hold neither a fund nor sectors.
     """
     levels, side, returns = EventBars.of(bars), event_figures(bars)["event_side"], bars.total_return
     peers = {name: returns[:, [bars.column(one)]] for name, given in FUNDS.items() for one in given[::-1] if one in bars.symbols}

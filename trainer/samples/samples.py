@@ -183,7 +183,10 @@ def samples(
     `doubted`, bool (T, N), are judged like all others and never learned from: they weigh nothing, and other names'
     targets are ranked without them.
 
-    Raises `TooLittleHistory`: no session is left.
+    Raises
+    ------
+    TooLittleHistory
+        No session is left.
     """
     if panel.symbols != labels.symbols or not np.array_equal(panel.sessions, labels.sessions):
         raise InvariantBroken("features and labels are on different axes")
@@ -238,7 +241,10 @@ class Seal:
 def seal_holdout(rows: Samples, sessions: int, embargo: int) -> tuple[Samples, Seal | None]:
     """Split off the last `sessions` labelled sessions; what stays open ends `embargo` sessions before they start.
 
-    Raises `TooLittleHistory`: fewer than `sessions` sessions would stay open.
+    Raises
+    ------
+    TooLittleHistory
+        Fewer than `sessions` sessions would stay open.
     """
     if sessions == 0:
         return rows, None
@@ -297,7 +303,10 @@ class Material:
 def prepare(recipe: Recipe, config: RecipeConfig, chosen: Range, stage: Stage = unwatched) -> Material:
     """Read, compute features and labels, and weigh the rows; `stage` is called with each finished step, with its figures.
 
-    Raises `FixInput`, `DataNotUsable`: the range is no range of the dataset, too short, or holds a RED session.
+    Raises
+    ------
+    FixInput, DataNotUsable
+        The range is no range of the dataset, too short, or holds a RED session.
     """
     chosen = replace(chosen, start=_since(chosen, config.window_sessions))
     if isinstance(recipe.sleeve, BarsSleeve):

@@ -37,7 +37,10 @@ def calendar_at(now: datetime) -> Calendar:
 def perform(row: str, session: date, host: Host, clock: Callable[[], datetime]) -> RowEnd:
     """Run a row for the session D, record its end and notify a person.
 
-    Raises `TryAgain`: it cannot be done now; nothing was recorded.
+    Raises
+    ------
+    TryAgain
+        It cannot be done now; nothing was recorded.
     """
     began = clock()
     try:

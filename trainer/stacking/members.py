@@ -123,8 +123,10 @@ class Members:
 def read_members(runs: tuple[Path, ...], data: Path) -> Members:
     """Read and align the runs, which were trained on `data`.
 
-    Raises `FixInput`: fewer than two runs, a folder that is no run, or runs that are not fold-consistent, or not what their trainings
-    wrote.
+    Raises
+    ------
+    FixInput
+        Fewer than two runs, a folder that is no run, or runs that are not fold-consistent, or not what their trainings wrote.
     """
     if len(runs) < 2:
         raise FixInput("a stack needs at least two runs", where="--runs", fix="Name the run folders to stack")

@@ -57,7 +57,10 @@ class StackProof:
 def prove(members: Members, combiner: Combiner) -> StackProof:
     """Stack out of fold and walking forward.
 
-    Raises `TooLittleHistory`: fewer than three groups: the first has no walk-forward scores, the second nothing to learn from.
+    Raises
+    ------
+    TooLittleHistory
+        Fewer than three groups: the first has no walk-forward scores, the second nothing to learn from.
     """
     if members.groups < 3:
         raise TooLittleHistory(f"{members.groups} groups, a stack needs 3", fix="Train with more groups")

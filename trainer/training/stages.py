@@ -72,7 +72,10 @@ class Stages:
 def read_stages(run: Path) -> list[dict[str, object]]:
     """Figures of every stage that is done, of a finished run or of one that is under way, in their order.
 
-    Raises `FixInput`: there are none, or one cannot be read.
+    Raises
+    ------
+    FixInput
+        There are none, or one cannot be read.
     """
     folder = run / FOLDER if run.exists() else run.with_name(f"{run.name}.{FOLDER}")
     found = []

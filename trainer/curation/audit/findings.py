@@ -48,7 +48,10 @@ def missing(folder: Path, manifest: Manifest, first: date, last: date) -> tuple[
 
     `last` is a session of the calendar; past the dataset's own, every name with a bar in its last five sessions is missed.
 
-    Raises `BadDataset`: a file is not what the manifest vouches for.
+    Raises
+    ------
+    BadDataset
+        A file is not what the manifest vouches for.
     """
     wanted: set[Cell] = set()
     for record in manifest.of_role(FileRole.FINDINGS):

@@ -48,7 +48,10 @@ def second_words(folder: Path, manifest: Manifest, other: Path, first: date, las
 
     Nothing is said where it lacks either bar, or has an extreme return of another size.
 
-    Raises `FixInput`: `other` is the same dataset: its word is no second one.
+    Raises
+    ------
+    FixInput
+        `other` is the same dataset: its word is no second one.
     """
     other_manifest = read_manifest(other)
     if {record.sha256 for record in other_manifest.of_role(FileRole.BARS)} & {record.sha256 for record in manifest.of_role(FileRole.BARS)}:

@@ -70,7 +70,10 @@ class Known:
 def fold(deliveries: Sequence[KnownRows]) -> Known:
     """Fold deliveries, oldest knowledge first.
 
-    Raises `BadBars`: a delivery of some rows restates adjusted prices for a split.
+    Raises
+    ------
+    BadBars
+        A delivery of some rows restates adjusted prices for a split.
     """
     if len(deliveries) == 1:
         return Known(deliveries[0].frame.assign(revised=False), pd.DataFrame(columns=REVISION_COLUMNS))

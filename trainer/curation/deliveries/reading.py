@@ -94,7 +94,10 @@ class Deliveries:
     def as_of(self, known_at: date | None) -> Knowledge:
         """Return what was known on the evening of `known_at`; None is everything.
 
-        Raises `BadBars`: nothing was known then, or a file cannot be read.
+        Raises
+        ------
+        BadBars
+            Nothing was known then, or a file cannot be read.
         """
         past = [place for place, r in enumerate(self._receipts) if known_at is None or r.known_from <= known_at]
         current = in_force(tuple(self._receipts[place] for place in past))

@@ -95,7 +95,10 @@ class Receipt:
 def read_receipts(folder: Path) -> tuple[Receipt, ...]:
     """Read every receipt, oldest first; none where there is no file.
 
-    Raises `BadDataset`: a line was changed, dropped or reordered. A last line cut off by a crash is no line.
+    Raises
+    ------
+    BadDataset
+        A line was changed, dropped or reordered. A last line cut off by a crash is no line.
     """
     path = folder / FILE
     if not path.exists():
@@ -155,7 +158,10 @@ def check_succession(receipts: tuple[Receipt, ...], receipt: Receipt) -> None:
 def append_receipt(folder: Path, receipt: Receipt, contents: dict[str, bytes]) -> None:
     """Keep the files (`contents` by path) and append the receipt, which is written last.
 
-    Raises `OSError`: the disk failed; without its line a delivery was not received.
+    Raises
+    ------
+    OSError
+        The disk failed; without its line a delivery was not received.
     """
     for file in receipt.files:
         path = folder / file.path

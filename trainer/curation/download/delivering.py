@@ -23,7 +23,10 @@ def deliver_download(
     With `add` only the rounds since the dataset's last session are delivered, by the dataset's own name and configuration; else the
     name is the folder's where it is empty. `today` is in New York.
 
-    Raises `BadBars`: the download is not finished, or it cannot be added to what is there.
+    Raises
+    ------
+    BadBars
+        The download is not finished, or it cannot be added to what is there.
     """
     record = read_record(folder)
     if record is None:

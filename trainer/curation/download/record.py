@@ -89,7 +89,10 @@ class Spool:
     def begin(self, terms: DownloadTerms, last: date) -> date:
         """Return the session at which the unfinished round ends, or begin one that ends at `last`.
 
-        Raises `FixInput`: what is unfinished was asked for in other terms.
+        Raises
+        ------
+        FixInput
+            What is unfinished was asked for in other terms.
         """
         path = self.folder / TERMS
         asked = json.dumps({"terms": terms.model_dump(mode="json"), "last": str(last)}, sort_keys=True)

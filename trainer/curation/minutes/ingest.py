@@ -65,8 +65,10 @@ def ingest_minutes(files: Iterable[Path], folder: Path, terms: MinuteTerms, note
 
     Rows that cannot be true are quarantined with their reasons, and rows outside of the sessions with them; nothing is filled.
 
-    Raises `BadBars`: unreadable, a minute of the future, none in a session, or bars of another length than those that are added to;
-    nothing was written.
+    Raises
+    ------
+    BadBars
+        Unreadable, a minute of the future, none in a session, or bars of another length than those that are added to; nothing was written.
     """
     calendar = exchange_name(terms.calendar)
     before = read_manifest(folder) if terms.is_added and manifest_path(folder, None).exists() else None

@@ -131,8 +131,11 @@ def read_actions(
     session before `effective`: the evening batch of that session must know what happens overnight. An action that is
     given again, later or in the same words, is one action.
 
-    Raises `BadBars`: unreadable file, missing column, an unknown kind, an action without its figure, two splits of one symbol and session
-    that differ, dates of another calendar or all off the sessions, or `known_at` after `today`.
+    Raises
+    ------
+    BadBars
+        Unreadable file, missing column, an unknown kind, an action without its figure, two splits of one symbol and
+        session that differ, dates of another calendar or all off the sessions, or `known_at` after `today`.
     """
     by_form = {ActionForm.FACTORS: (_from_factors, FACTORS, ()), ActionForm.ACTIONS: (_from_actions, NEEDED, OPTIONAL)}
     read, needed, optional = by_form[mapping.form]

@@ -114,7 +114,10 @@ def tables(
     A table without a symbol column that came among others takes the symbol from its own name, and `key=value` folders
     are columns. Columns that nobody wants are named by `note`; `seen` is given the names of all.
 
-    Raises `BadBars`: a piece is empty, unreadable or lacks a column, or nothing has a row.
+    Raises
+    ------
+    BadBars
+        A piece is empty, unreadable or lacks a column, or nothing has a row.
     """
     unknown = sorted(set(wanted.columns) - {*wanted.needed, *wanted.optional})
     if unknown:

@@ -41,7 +41,10 @@ def read_minutes(
 ) -> tuple[pd.DataFrame, pa.Table | None]:
     """Return daily bars of a delivery of minutes, and spreads (session, symbol, spread_bps, minutes) or None; all as of `read_bars`.
 
-    Raises `BadBars`: unreadable file, a missing column, a bad cell, no minute in regular hours, or times that contradict `label`.
+    Raises
+    ------
+    BadBars
+        Unreadable file, a missing column, a bad cell, no minute in regular hours, or times that contradict `label`.
     """
     wanted = WantedColumns(mapping.columns, NEEDED, OPTIONAL)
     parts = [

@@ -21,8 +21,11 @@ def read_universe(content: bytes, mapping: UniverseColumns, *, where: str, today
     Where the file has the column, `known_at` is the day on which a row became known; a later row of the same symbol and
     start replaces what an earlier one said.
 
-    Raises `BadBars`: unreadable file, a missing column, an unreadable date, an interval that ends before it starts, or `known_at` after
-    `today`.
+    Raises
+    ------
+    BadBars
+        Unreadable file, a missing column, an unreadable date, an interval that ends before it starts, or `known_at`
+        after `today`.
     """
     wanted = WantedColumns(mapping.columns, ("symbol", "start"), ("end", "known_at"))
     parts = [_intervals(raw, mapping, where=place) for raw, place in tables(content, wanted, where=where, note=note)]
@@ -39,7 +42,10 @@ def read_classification(
 ) -> pa.Table:
     """Read what names are: rows (symbol, start, end, known_at, sector, shares), each on start <= day < end and of its `start`.
 
-    Raises `BadBars`: as `read_universe`; neither sector nor shares, or shares that are not above zero.
+    Raises
+    ------
+    BadBars
+        As `read_universe`; neither sector nor shares, or shares that are not above zero.
     """
     wanted = WantedColumns(mapping.columns, ("symbol", "start"), ("end", "known_at", "sector", "shares"))
     parts = []
