@@ -261,7 +261,10 @@ def publish_as(
 ) -> tuple[Publication, str]:
     """Publish to a folder or `s3://bucket/prefix`; return the publication and the place of its bundle.
 
-    `accept` says why an evaluation is accepted; with it its lineage begins.
+    Parameters
+    ----------
+    accept : str
+        Why an evaluation is accepted; with it its lineage begins.
 
     Raises
     ------

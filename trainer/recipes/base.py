@@ -284,7 +284,15 @@ def scores_log_odds(config: RecipeConfig) -> bool:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The training half of a sleeve: settings, where no file overrides them, and limits of the leak battery, which no file overrides."""
+    """The training half of a sleeve.
+
+    Attributes
+    ----------
+    config : RecipeConfig
+        Used where no file overrides it.
+    leaks : LeakConfig
+        Limits of the leak battery for this task; no file overrides them.
+    """
 
     sleeve: Sleeve
     task: Task

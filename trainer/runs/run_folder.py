@@ -133,7 +133,15 @@ class TrainedRange:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """The effective settings of a training, `config` those of its recipe; trial and range are None where an earlier program did not say."""
+    """The effective settings of a training.
+
+    Attributes
+    ----------
+    config : mapping
+        The recipe's settings (`RecipeConfig`).
+    trial, range
+        None where an earlier program did not say.
+    """
 
     sleeve: str
     seed: int

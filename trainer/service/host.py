@@ -22,7 +22,13 @@ ALERTS = "alerts.jsonl"  # in the registry
 
 @dataclass(frozen=True, eq=False)
 class Host:
-    """The training host; `environment` is that of the processes that run rows."""
+    """The training host.
+
+    Attributes
+    ----------
+    environment : mapping of str to str
+        Of the processes that run rows.
+    """
 
     workspace: Workspace
     settings: ServiceSettings

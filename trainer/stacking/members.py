@@ -286,7 +286,10 @@ class RidgeCombiner:
 class ConfiguredCombiner:
     """The configured weights, as a device uses them: each times the shrunk IC of its member. No weight is learned.
 
-    `horizon` is k of the labels, for the t of an IC.
+    Attributes
+    ----------
+    horizon : int
+        k of the labels, for the t of an IC.
     """
 
     average: tuple[float, ...]

@@ -183,8 +183,12 @@ class StackLearner(StrEnum):
 class StackRequest:
     """Members and settings of a stack.
 
-    `data` is the dataset that the runs were trained on, for the returns of the books; `average` the weights of `configs/sleeves.yml`,
-    which are used where nothing could be learned.
+    Attributes
+    ----------
+    data : Path
+        The curated dataset that the runs were trained on, for the returns of the books.
+    average : mapping of sleeve to weight
+        Of `configs/sleeves.yml`: what is used where nothing could be learned.
     """
 
     runs: tuple[Path, ...]

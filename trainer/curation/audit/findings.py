@@ -111,7 +111,15 @@ def _runs(cells: Iterable[Cell], calendar: Calendar) -> tuple[Missing, ...]:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A split that a move looks like: new shares per old, the nearest at which companies split; open and close over the close before."""
+    """A split that a move looks like.
+
+    Attributes
+    ----------
+    ratio : float
+        New shares per old share, the nearest ratio at which companies split.
+    open_move, close_move : float
+        Open and close over the close before.
+    """
 
     symbol: str
     effective: date
@@ -174,7 +182,15 @@ COLUMNS = ["session", "symbol", "security", "volume", "total_return"]
 
 @dataclass(frozen=True, order=True)
 class Twins:
-    """Two symbols that deliver one series, and the `sessions` from `first` to `last` at which they are alike."""
+    """Two symbols that deliver one series.
+
+    Attributes
+    ----------
+    first, last : date
+        Of the sessions at which they are alike.
+    sessions : int
+        Number of them.
+    """
 
     symbol: str
     other: str

@@ -28,7 +28,12 @@ COLUMNS = ["session", "symbol", "security", "close", "total_return", "gap_return
 class SecondWord:
     """Another vendor's answer on an undecided return: `confirms`, or that it was an ordinary move there.
 
-    The returns `move`, here, and `theirs` are since our bar before, whose close is `last`.
+    Attributes
+    ----------
+    move, theirs : float
+        Return since our bar before, here and there.
+    last : float
+        Our close before.
     """
 
     symbol: str

@@ -58,9 +58,14 @@ class KnownRows:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Rows of all deliveries combined: as `read_bars` returns them, with `revised`, whether the row replaced one that differed.
+    """Rows of all deliveries combined.
 
-    `revisions` are REVISION_COLUMNS by date, symbol, revised_at, field.
+    Attributes
+    ----------
+    frame : DataFrame
+        As `read_bars` returns it, with `revised`: whether the row replaced one that differed.
+    revisions : DataFrame
+        date, symbol, field, was, now, known_at, revised_at; by date, symbol, revised_at, field.
     """
 
     frame: pd.DataFrame

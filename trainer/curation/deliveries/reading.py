@@ -75,9 +75,14 @@ class Knowledge:
 
 
 class Deliveries:
-    """Receipts and the parsed files behind them; each file is read once, by `read`, which returns its verified bytes.
+    """Receipts and the parsed files behind them; each file is read once.
 
-    `newest` are the bars of the last receipt, where they were read already.
+    Parameters
+    ----------
+    read : callable
+        Returns the verified bytes of a file.
+    newest : Bars, optional
+        Bars of the last receipt, where they were read already.
     """
 
     def __init__(self, receipts: Sequence[Receipt], read: Read, newest: DeliveredBars | None = None) -> None:

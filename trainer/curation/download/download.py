@@ -125,9 +125,14 @@ class _Round:
 def download(
     folder: Path, source: AlpacaVendor, terms: DownloadTerms, last: date, *, note: Note = no_note, step: Step = lambda name, done, of: None
 ) -> DownloadRecord:
-    """Bring `folder` up to `last`, the newest session whose bars may be asked for, or finish an interrupted round; return its record.
+    """Bring `folder` up to the session `last`, or finish the round that was interrupted; return its record.
 
-    `note` is given sentences for a person, `step` how far a part is.
+    Parameters
+    ----------
+    last : date
+        Newest session whose bars may be asked for.
+    note, step : callable
+        Are given sentences for a person, and how far a part is.
 
     Raises
     ------

@@ -41,7 +41,15 @@ class KindRule(Config):
 
 
 class KindTable(Config):
-    """The table: symbols by kind, whatever their names say, and the rules, of which the first that fits decides."""
+    """The table.
+
+    Attributes
+    ----------
+    symbols : mapping
+        Kind to symbols, whatever their names say.
+    rules : tuple of KindRule
+        The first that fits decides.
+    """
 
     version: int = Field(ge=1)
     symbols: dict[AssetKind, tuple[str, ...]]

@@ -31,7 +31,15 @@ TERMS = "terms.json"
 
 
 class DownloadTerms(Config):
-    """Terms of a download, fixed for its folder: a rule, or a list of symbols in its place."""
+    """Terms of a download, fixed for its folder.
+
+    Attributes
+    ----------
+    rule : UniverseRule or None
+        None for a list of symbols.
+    symbols : tuple of str
+        The list; empty for the rule.
+    """
 
     first: date
     rule: UniverseRule | None = UniverseRule()

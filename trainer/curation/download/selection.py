@@ -66,7 +66,15 @@ class MemberStretch:
 
 @dataclass(frozen=True)
 class Selection:
-    """Members by symbol and start, and how many were chosen at the close of each session."""
+    """Members by date.
+
+    Attributes
+    ----------
+    members : tuple of MemberStretch
+        By symbol and start.
+    chosen : mapping of date to int
+        Members by the session at whose close they were chosen.
+    """
 
     members: tuple[MemberStretch, ...]
     chosen: dict[date, int]

@@ -196,7 +196,13 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class GeneratedMarket:
-    """A generated delivery; `bars` are date, symbol (as it traded), open, high, low, close, volume (raw), kind, sector, sorted by date."""
+    """A generated delivery.
+
+    Attributes
+    ----------
+    bars : Table
+        date, symbol (as it traded), open, high, low, close, volume (raw), kind, sector; sorted by date.
+    """
 
     seed: int
     bars: pa.Table

@@ -63,7 +63,15 @@ class Label(StrEnum):
 
 
 class Columns(Config):
-    """Settings common to all files: our name of each column to the vendor's, and how the file writes symbols."""
+    """Settings common to all files.
+
+    Attributes
+    ----------
+    columns : mapping
+        Our name to the vendor's.
+    symbols : SymbolForm
+        How the file writes symbols.
+    """
 
     columns: dict[str, str] = Field(default_factory=dict)
     symbols: SymbolForm = SymbolForm.AS_DELIVERED
@@ -138,7 +146,12 @@ class ActionColumns(Columns):
 class UniverseColumns(Columns):
     """Columns (symbol, start, end) of a membership file; an empty end means that the membership lasts.
 
-    `is_end_inclusive` says that the end is the last day of the membership, not the first after it; `date_format` is as of `BarColumns`.
+    Attributes
+    ----------
+    date_format : str, optional
+        As of `BarColumns`.
+    is_end_inclusive : bool
+        Whether the end date is the last day of the membership rather than the first day after it.
     """
 
     date_format: str | None = None
