@@ -1,7 +1,7 @@
 """The dead-man's switch: pings an external watcher at the start and end of a day, which pages when a ping is missing.
 
 The address is that of one check at a service such as healthchecks: POST to it means success, to `/start` that the day
-has begun, to `/fail` that something is wrong, with words in the body.
+has begun, to `/fail` that something is wrong, with words in the body. What follows a question mark in it stays where it is.
 
 Invariants
 ----------
@@ -40,7 +40,7 @@ class HttpHeartbeat:
     is_set = True
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+        self._url = url
 
     def beat(self, beat: HeartbeatSignal, body: str = "") -> bool:
         """Post one beat; False when the watcher did not take it in time, whatever the cause."""
@@ -48,10 +48,11 @@ class HttpHeartbeat:
 
     def _post(self, beat: HeartbeatSignal, body: str) -> bool:
         try:
-            address = urlsplit(self._url + beat.value)
+            address = urlsplit(self._url)
+            path = (address.path.rstrip("/") + beat.value or "/") + (f"?{address.query}" if address.query else "")
             kind = HTTPSConnection if address.scheme == "https" else HTTPConnection
             with closing(kind(address.netloc, timeout=STEP_SECONDS)) as connection:
-                connection.request("POST", address.path or "/", body[:MAX_BODY].encode())
+                connection.request("POST", path, body[:MAX_BODY].encode())
                 return 200 <= connection.getresponse().status < 300
         except (OSError, HTTPException, ValueError):
             return False

@@ -137,6 +137,12 @@ def test_start_success_and_failure_have_addresses_of_their_own(address: str) -> 
     assert found.beat(HeartbeatSignal.SUCCESS) is False
 
 
+def test_a_failure_is_no_success_at_an_address_with_a_query(address: str) -> None:
+    for beat in (HeartbeatSignal.START, HeartbeatSignal.SUCCESS, HeartbeatSignal.FAIL):
+        assert HttpHeartbeat(f"{address}?create=1").beat(beat)
+    assert [path for path, _ in Check.heard] == [f"/ping/secret-uuid{end}?create=1" for end in ("/start", "", "/fail")]
+
+
 def test_a_watcher_that_is_gone_or_hangs_is_a_result_within_its_time(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert HttpHeartbeat("http://127.0.0.1:1/x").beat(HeartbeatSignal.START) is False
     assert HttpHeartbeat("http://[bad/x").beat(HeartbeatSignal.START) is False
