@@ -51,6 +51,8 @@ from signals.text.wording import clean, reason_of
 
 MANUAL, DAMAGED = "MANUAL", "LEDGER_DAMAGED"
 SMALL = ProcessLimits(120.0, 512)
+# What a pull brings may hold a longer calendar; a plan and the timetable of its orders come of the same settings, edited since or not.
+BRIEFED_AFTER = ("pull", "reconcile_morning")
 LIMITS = {row.job: ProcessLimits(row.seconds, row.megabytes) for row in TIMETABLE}
 
 
@@ -207,8 +209,8 @@ class Supervisor:
             self._ledger_view.examine()  # is it the ledger?
 
     def _after_job(self, job: str, session: date, ended: ProcessExit, mono_s: float) -> None:
-        if job == TIMETABLE[0].job:
-            self._attempts.wait_until("brief", mono_s)  # what it pulled may hold a longer calendar
+        if job in BRIEFED_AFTER:
+            self._attempts.wait_until("brief", mono_s)
         self._outcomes.record_exit(job, session, ended, mono_s)
 
     def _load_briefing(self, ended: ProcessExit, mono_s: float) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from appliance.daemon.briefing import Briefing
 from appliance.daemon.job_outcomes import MAX_CRASHES
 from appliance.ledger import AccessMode, Ledger, alerts, job_runs
 from appliance.schedule.job import JobReport, JobStatus
-from appliance.schedule.timetable import JOBS
+from appliance.schedule.timetable import JOBS, Entering
 from appliance.system.ports import Alert, Severity
 from appliance.system.state_folder import exclusive
 from appliance.system.time_sync import Jump
@@ -222,6 +223,24 @@ def test_without_a_briefing_it_asks_again_and_one_that_was_kept_serves(bench: Su
     bench.daemon = bench.start()
     bench.look(most=40)
     assert bench.daemon.waits_for == ("it ended with exit code 5: no store",)
+
+
+def test_settings_that_were_edited_in_the_night_move_the_orders_of_the_plan_made_by_them(bench: SupervisorBench) -> None:
+    """From the opening auction to steps: at 09:10 nothing could leave, and nobody would send the steps."""
+    traded = bench.root / "traded"
+    bench.programs["trade"] = f"open({str(traded)!r}, 'a').write('x')"
+    bench.ends("pull", "score")
+    bench.ready()
+    edited = Briefing("", "http://broker", 5.0, CALENDAR, Entering("twap"))
+    bench.folder.briefing.write_bytes(edited.to_bytes())  # as the next child writes it
+    bench.look(lambda: bench.daemon.working_on.startswith("reconcile_morning"))
+    bench.look(lambda: not bench.daemon.working_on)
+    bench.ends("reconcile_morning", "plan")
+    bench.at = CALENDAR.session(D).at(time(9, 12))
+    bench.look(most=5)
+    assert not traded.exists()
+    bench.at = CALENDAR.session(D).at(time(9, 45))
+    bench.look(traded.exists)
 
 
 def test_a_disk_that_fills_between_two_jobs_is_attended_to_and_again_ten_minutes_later(
