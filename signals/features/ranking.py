@@ -55,8 +55,7 @@ def rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
     with np.errstate(over="ignore", invalid="ignore"):
         split = SPLITTER * values
         kept = np.where(size < HUGE, split - (split - values), values)
-    found: NDArray[np.float32] = np.where(size < NOTHING, np.float32(0.0), kept)
-    return found
+    return np.where(size < NOTHING, np.float32(0.0), kept)
 
 
 def _rank_rows(values: NDArray[np.float32], eligible: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -169,8 +169,7 @@ def declared_in(spec: FeatureSpec) -> Treatment | None:
 
 def _total(rising: Floats, names: NDArray[np.intp]) -> Floats:
     """Sum of the first `names` entries of each row, added one after the other."""
-    total: Floats = np.cumsum(rising, axis=1)[np.arange(len(rising)), names - 1]
-    return total
+    return np.cumsum(rising, axis=1)[np.arange(len(rising)), names - 1]
 
 
 def _quantile(rising: Floats, names: NDArray[np.intp], q: float) -> Floats:

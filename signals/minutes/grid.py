@@ -28,8 +28,7 @@ class FilledMinutes:
 
     def share(self, minutes: Counts) -> Floats:
         """Share of each session's minutes that is missing; those of a session without any trade are."""
-        shares: Floats = self.missing / minutes
-        return shares
+        return self.missing / minutes
 
 
 def carried(

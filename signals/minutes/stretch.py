@@ -225,8 +225,7 @@ def in_rows(minutes: MinuteBars, timeframe: int, values: NDArray[np.generic]) ->
 
 
 def _inside(minutes: MinuteBars, timeframe: int, width: int) -> Flags:
-    inside: Flags = np.arange(width) < -(-minutes.minutes // timeframe)[:, None]
-    return inside
+    return np.arange(width) < -(-minutes.minutes // timeframe)[:, None]
 
 
 def decision_bars(minutes: MinuteBars, timeframe: int, sigma: Floats) -> DecisionBars:

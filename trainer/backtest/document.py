@@ -118,8 +118,7 @@ def against_benchmark(net: Floats, index: Floats) -> BenchmarkComparison:
 def drawdown(net: Floats) -> Floats:
     """Fall below the highest value so far, start included; fraction, shape (T,), not negative."""
     level = np.concatenate([[1.0], levels(net)])
-    fall: Floats = (1.0 - level / np.maximum.accumulate(level))[1:]
-    return fall
+    return (1.0 - level / np.maximum.accumulate(level))[1:]
 
 
 def annual_sharpe(net: Floats) -> float:

@@ -44,8 +44,7 @@ class BoostedModel(Reduced, ABC):
         """Share of each feature in what the splits gained."""
         gains = np.asarray(self._gains(), dtype=np.float64)
         total = float(gains.sum())
-        shares: Floats = gains / total if total > 0.0 else np.zeros(len(self.names))
-        return shares
+        return gains / total if total > 0.0 else np.zeros(len(self.names))
 
     def contributions(self, features: Matrix) -> Floats:
         """TreeSHAP values, float64, shape (n, F + 1), as exact as the library computes them."""

@@ -119,8 +119,7 @@ class LinearModel(Reduced):
         values = np.array(self.coefficient)
         size = np.abs(values - values.mean(axis=1, keepdims=True) if len(self.intercept) > 1 else values).sum(axis=1)
         total = float(size.sum())
-        shares: Floats = size / total if total > 0.0 else np.zeros(len(self.names))
-        return shares
+        return size / total if total > 0.0 else np.zeros(len(self.names))
 
     def contributions(self, features: Matrix) -> Floats:
         """Coefficient times standardised feature, exact SHAP values about the training mean; the intercept last."""

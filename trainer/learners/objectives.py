@@ -123,5 +123,4 @@ def group_sizes(sessions: Rows | None, count: int) -> Rows:
 
 def group_means(values: Floats, sizes: Rows) -> Floats:
     """Mean of each group of rows, which follow one another."""
-    means: Floats = np.add.reduceat(values, np.concatenate([[0], np.cumsum(sizes)[:-1]])) / sizes
-    return means
+    return np.add.reduceat(values, np.concatenate([[0], np.cumsum(sizes)[:-1]])) / sizes

@@ -65,8 +65,7 @@ def floor_to_float32(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Largest float32 that is <= each value, as float64."""
     nearest = values.astype(np.float32)
     above = nearest.astype(np.float64) > values
-    floored: NDArray[np.float64] = np.where(above, np.nextafter(nearest, np.float32(-np.inf)), nearest).astype(np.float64)
-    return floored
+    return np.where(above, np.nextafter(nearest, np.float32(-np.inf)), nearest).astype(np.float64)
 
 
 def with_float32_thresholds(text: str) -> str:

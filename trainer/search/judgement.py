@@ -24,6 +24,7 @@ from trainer.runs.trials import BestOfAll, Hurdles, OverfittingFigures, SearchFi
 from trainer.search.counting import Counted
 from trainer.search.trial_log import Series, sharpe_of
 from trainer.validation.deciles import SESSIONS_PER_YEAR
+from trainer.validation.forecasts import session_mean
 from trainer.validation.significance import dsr
 from trainer.validation.significance.dsr import Hurdle
 from trainer.validation.significance.max_t import BLOCK_SESSIONS, DRAWS, max_t
@@ -112,7 +113,7 @@ def hurdles(counted: Counted) -> tuple[Hurdle, Hurdle]:
     matrix = aligned(counted.series)[1]
     member = clusters(matrix)
     count = int(member.max()) + 1
-    groups = [_mean(matrix[:, member == cluster]) for cluster in range(count)]
+    groups = [session_mean(matrix[:, member == cluster]) for cluster in range(count)]
     raw = variance_of_sharpes([series.net for series in counted.series])
     return Hurdle(counted.tries, raw), Hurdle(count + counted.blind, variance_of_sharpes(groups))
 
@@ -220,15 +221,6 @@ def overfitting(case: SearchEvidence, metric: Metric = Metric.SHARPE) -> Overfit
 
 def _covers(one: Series, chosen: Series) -> bool:
     return bool(np.isin(chosen.days, one.days).mean() >= COVERS)
-
-
-def _mean(returns: Floats) -> Floats:
-    """Mean of the columns that have a session; NaN where none has."""
-    known = np.isfinite(returns)
-    count = known.sum(axis=1)
-    total = np.where(known, returns, 0.0).sum(axis=1)
-    mean: Floats = np.divide(total, count, out=np.full(len(returns), np.nan), where=count > 0)
-    return mean
 
 
 def _finite(value: float) -> float | None:

@@ -154,8 +154,7 @@ def _gains(scores: Floats, labels: Floats, k: int, sessions: Days) -> Series:
 def _standardised(values: Floats) -> Floats:
     ranks = rankdata(values)
     deviation = float(ranks.std())
-    standard: Floats = (ranks - ranks.mean()) / deviation if deviation > 0.0 else np.zeros(len(ranks))
-    return standard
+    return (ranks - ranks.mean()) / deviation if deviation > 0.0 else np.zeros(len(ranks))
 
 
 SERIES_RETURN = SeriesReturn()

@@ -39,6 +39,7 @@ from signals.market.actions import Action
 from signals.market.bars import Bars, Floats, Opens, departures, opens
 from signals.scoring.evidence import Capacity
 from trainer.labels.horizon import Rows
+from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import NORMAL_975, Mean
 
 SESSIONS_PER_YEAR = 252
@@ -89,10 +90,10 @@ class Trading:
 def decile_curve(deciles: Floats, labels: Floats) -> Floats:
     """Mean label in excess of the session's mean, per decile, shape (10,): sessions weigh the same."""
     known = np.isfinite(deciles) & np.isfinite(labels)
-    excess = labels - _row_means(labels, known)[:, None]
+    excess = labels - session_mean(np.where(known, labels, np.nan))[:, None]
     curve = np.full(DECILES, np.nan)
     for decile in range(DECILES):
-        means = _row_means(excess, known & (deciles == decile))
+        means = session_mean(np.where(known & (deciles == decile), excess, np.nan))
         if np.isfinite(means).any():
             curve[decile] = float(np.nanmean(means))
     return curve
@@ -100,10 +101,8 @@ def decile_curve(deciles: Floats, labels: Floats) -> Floats:
 
 def spread_series(deciles: Floats, labels: Floats) -> Floats:
     """Top decile's mean label minus the bottom's, per session, shape (T,); NaN where either is empty."""
-    known = np.isfinite(labels)
-    top = _row_means(labels, known & (deciles == DECILES - 1))
-    spread: Floats = top - _row_means(labels, known & (deciles == 0))
-    return spread
+    top, bottom = (session_mean(np.where(deciles == decile, labels, np.nan)) for decile in (DECILES - 1, 0))
+    return top - bottom
 
 
 def turnover(weights: Floats) -> Turnover:
@@ -184,13 +183,6 @@ def _trailing(values: Floats, figure) -> Floats:  # type: ignore[no-untyped-def]
         found = figure(count, filled.sum(axis=2), (filled**2).sum(axis=2))
     result[CONDITIONS_WINDOW_SESSIONS - 1 :] = np.where(count >= 2, found, np.nan)
     return result
-
-
-def _row_means(values: Floats, chosen: np.ndarray) -> Floats:
-    count = chosen.sum(axis=1)
-    total = np.where(chosen, values, 0.0).sum(axis=1)
-    means: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-    return means
 
 
 @dataclass(frozen=True, eq=False)

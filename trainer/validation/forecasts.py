@@ -30,8 +30,7 @@ def qlike(realised: Floats, forecast: Floats) -> Floats:
     [1.613706, 0.636294]
     """
     ratio = np.square(realised / forecast)
-    loss: Floats = ratio - np.log(ratio) - 1.0
-    return loss
+    return ratio - np.log(ratio) - 1.0
 
 
 def pinball(outcome: Floats, forecast: Floats, q: float) -> Floats:
@@ -43,12 +42,11 @@ def pinball(outcome: Floats, forecast: Floats, q: float) -> Floats:
     [0.9, 0.1]
     """
     miss = outcome - forecast
-    loss: Floats = np.maximum(q * miss, (q - 1.0) * miss)
-    return loss
+    return np.maximum(q * miss, (q - 1.0) * miss)
 
 
 def session_mean(losses: Floats) -> Floats:
-    """Mean over each session's names, shape (T,); NaN where no name has a loss."""
+    """Mean over each session's names, shape (T,), those that are missing left out; NaN where no name has a number."""
     known = np.isfinite(losses)
     count = known.sum(axis=1)
     mean: Floats = np.divide(np.where(known, losses, 0.0).sum(axis=1), count, out=np.full(len(losses), np.nan), where=count > 0)

@@ -93,8 +93,7 @@ def importance(rows: Samples, learner: Learner, *, groups: int, embargo: int, k:
 
 def permutation_within(sessions: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Row numbers in which every session's rows, ascending in `sessions`, are shuffled among themselves."""
-    order: NDArray[np.int64] = np.lexsort((rng.random(len(sessions)), sessions))
-    return order
+    return np.lexsort((rng.random(len(sessions)), sessions))
 
 
 def with_permuted(features: Matrix, columns: tuple[int, ...], order: NDArray[np.int64]) -> Matrix:

@@ -24,6 +24,7 @@ from trainer.validation.deciles import (
     trading_conditions,
     turnover,
 )
+from trainer.validation.forecasts import session_mean
 from trainer.validation.ic import Mean, by_offset, overlapping_mean, rank_ic
 from trainer.validation.splits.cpcv import splits
 from trainer.validation.splits.oof import OutOfFold, Step, cross_validate, walk_forward
@@ -114,12 +115,12 @@ def figures(proof: Proof, bars: Bars, k: int) -> ProofFigures:
     labels = rows.dense(rows.label)
     paths = [rows.dense(scores) for scores in proof.oof.scores]
     by_path = np.array([rank_ic(path, labels) for path in paths])
-    series = _mean_over_paths(by_path)
+    series = session_mean(by_path.T)
     forward = rank_ic(rows.dense(proof.walk_forward), labels)
     distant = None
     if proof.long_embargo is not None:
         ics = [rank_ic(rows.dense(scores), labels) for scores in proof.long_embargo.scores]
-        distant = overlapping_mean(_mean_over_paths(np.array(ics)), k)
+        distant = overlapping_mean(session_mean(np.array(ics).T), k)
     present = np.unique(rows.t0)
     held = labels[present]
     curve, spread, book, worth = _decile_figures([path[present] for path in paths], held, bars, present, k)
@@ -140,13 +141,6 @@ def figures(proof: Proof, bars: Bars, k: int) -> ProofFigures:
     )
 
 
-def _mean_over_paths(by_path: Floats) -> Floats:
-    known = np.isfinite(by_path)
-    count = known.sum(axis=0)
-    mean: Floats = np.divide(np.where(known, by_path, 0.0).sum(axis=0), count, out=np.full(by_path.shape[1], np.nan), where=count > 0)
-    return mean
-
-
 def _decile_figures(
     paths: list[Floats], labels: Floats, bars: Bars, present: np.ndarray, k: int
 ) -> tuple[Floats, Mean, Turnover, Capacity]:
@@ -160,7 +154,7 @@ def _decile_figures(
         spreads.append(spread_series(deciles, labels))
         books.append(turnover(weights))
         traded.append(trading(weights, volatility[k - 1 :], adv_usd[k - 1 :]))
-    spread = overlapping_mean(_mean_over_paths(np.array(spreads)), k)
+    spread = overlapping_mean(session_mean(np.array(spreads).T), k)
     costs = Trading(*(float(np.mean([getattr(one, f) for one in traded])) for f in Trading.__dataclass_fields__))
     return (
         np.mean(curves, axis=0),

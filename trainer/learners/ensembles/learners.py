@@ -152,13 +152,11 @@ class EnsembleModel(Reduced):
         """How much each member has to say: its part of all absolute weights."""
         size = np.abs(self.weights.astype(np.float64)).reshape(len(self.members), -1).sum(axis=1)
         total = float(size.sum())
-        found: Floats = size / total if total > 0.0 else np.full(len(size), 1.0 / len(size))
-        return found
+        return size / total if total > 0.0 else np.full(len(size), 1.0 / len(size))
 
     def importance(self) -> Floats:
         """The members' shares of each feature, weighed by what they have to say."""
-        weighed: Floats = self.shares() @ np.stack([member.importance() for member in self.members])
-        return weighed
+        return self.shares() @ np.stack([member.importance() for member in self.members])
 
     def contributions(self, features: Matrix) -> Floats:
         """The members' SHAP values, mixed as their scores are; refused where one has none."""

@@ -162,8 +162,7 @@ def _timesfm(folder: Path) -> Forecast:
         context = -(-level.shape[1] // 32) * 32  # whole patches
         model.compile(ForecastConfig(max_context=context, max_horizon=128, normalize_inputs=True, fix_quantile_crossing=True))
         _, quantiles = model.forecast(horizon=steps, inputs=list(level))
-        ahead: Floats = np.asarray(quantiles, dtype=np.float64)[:, :, 1:]  # the first is the mean
-        return ahead
+        return np.asarray(quantiles, dtype=np.float64)[:, :, 1:]  # the first is the mean
 
     return forecast
 

@@ -156,5 +156,4 @@ def _drawn(bars: Bars, share: float) -> Flags:
     mixed = bars.sessions.astype(np.int64).astype(np.uint64)[:, None] * np.uint64(0x9E3779B97F4A7C15) ^ names
     mixed ^= mixed >> np.uint64(31)
     mixed *= np.uint64(0x94D049BB133111EB)
-    found: Flags = (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share
-    return found
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53 < share

@@ -98,8 +98,7 @@ class Decisions:
         _, place = np.unique(self.session, return_inverse=True)
         known, count = np.isfinite(values), int(place[-1]) + 1
         total, number = (np.bincount(place[known], weights, count) for weights in (values[known], None))
-        means: Floats = np.where(number > 0, total / np.maximum(number, 1), np.nan)
-        return means
+        return np.where(number > 0, total / np.maximum(number, 1), np.nan)
 
     def products(self, leaning: Floats) -> Floats:
         """Return z(leaning) z(r / s) of each decision, shape (n,); NaN where there is no leaning, over the rest of which z is taken."""
@@ -120,8 +119,7 @@ class Decisions:
 def _standardised(values: Floats) -> Floats:
     """Less the mean, over the standard deviation; 0 where nothing varies."""
     deviation = float(values.std()) if len(values) else 0.0
-    standard: Floats = (values - values.mean()) / deviation if deviation > 0.0 else np.zeros(len(values))
-    return standard
+    return (values - values.mean()) / deviation if deviation > 0.0 else np.zeros(len(values))
 
 
 @dataclass(frozen=True, eq=False)

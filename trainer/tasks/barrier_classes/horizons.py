@@ -74,8 +74,7 @@ def days_of(bars: DecisionBars, what: Decisions) -> Days:
 def session_days(bars: DecisionBars) -> Days:
     """Trading day of each numbered session, by its last bar."""
     number = bars.session[:, 0]
-    found: Days = bars.sessions[np.searchsorted(number, np.arange(number[-1] + 1), side="right") - 1].astype("datetime64[D]")
-    return found
+    return bars.sessions[np.searchsorted(number, np.arange(number[-1] + 1), side="right") - 1].astype("datetime64[D]")
 
 
 def session_returns(bars: DecisionBars) -> Floats:
@@ -83,5 +82,4 @@ def session_returns(bars: DecisionBars) -> Floats:
     growth = np.nan_to_num(bars.total_return[:, 0]) + np.nan_to_num(bars.gap_return[:, 0])
     total = np.expm1(np.bincount(bars.session[:, 0], np.log1p(growth)))
     total[:1] = np.nan
-    returns: Floats = total
-    return returns
+    return total

@@ -245,8 +245,7 @@ def _quality(found: BarrierLabels, before: int) -> Floats:
     """Weights of 1/2 to 3/2 by the rank of the outcome among those of the training part."""
     outcome, ends = found.outcome, found.labels.ends
     known = np.sort(outcome[(ends >= 0) & (ends < before) & np.isfinite(outcome)])
-    weight: Floats = 0.5 + np.searchsorted(known, np.nan_to_num(outcome)) / max(1, len(known))
-    return weight
+    return 0.5 + np.searchsorted(known, np.nan_to_num(outcome)) / max(1, len(known))
 
 
 def _barriers(config: RecipeConfig, symbol: str) -> BarriersUsed:

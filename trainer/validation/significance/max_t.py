@@ -86,5 +86,4 @@ def _means(centred: Floats, known: Floats, block: int, draws: int, rng: np.rando
     places = ((starts[:, :, None] + np.arange(block)) % sessions).reshape(draws, -1)[:, :sessions]
     often = np.zeros((draws, sessions))
     np.add.at(often, (np.arange(draws)[:, None], places), 1.0)
-    found: Floats = (often @ centred) / np.maximum(often @ known, 1.0)
-    return found
+    return (often @ centred) / np.maximum(often @ known, 1.0)
