@@ -198,8 +198,7 @@ def greeks(
     d2 = d1 - deviation
     rate, carried = -np.log(d) / t, d * f
     pay = carried / s0  # e^{-qt}
-    dividend = -np.log(pay) / t
-    density = np.exp(-0.5 * d1 * d1) / np.sqrt(2.0 * np.pi)
+    dividend, density = -np.log(pay) / t, np.exp(-0.5 * d1 * d1) / np.sqrt(2.0 * np.pi)
     held, owed = side * pay * ndtr(side * d1), side * d * ndtr(side * d2)  # shares and dollars that replicate it: s0 held - k owed
     theta = -carried * density * v / (2.0 * np.sqrt(t)) + dividend * s0 * held - rate * k * owed
     return Greeks(held, pay * density / (s0 * deviation), carried * density * np.sqrt(t), theta, k * t * owed)
@@ -247,8 +246,7 @@ def quotes_of(chain: OptionChain, years: float, forward: Forward) -> SmileQuotes
     low, mid, high = implied_deviation(quoted, forward.value, strike, forward.discount)
     known = np.isfinite(low) & np.isfinite(mid) & np.isfinite(high)
     if known.any():
-        at_money = mid[known][int(np.argmin(np.abs(k[known])))]
-        known &= np.abs(k) <= MOST_DEVIATIONS * at_money
+        known &= np.abs(k) <= MOST_DEVIATIONS * mid[known][int(np.argmin(np.abs(k[known])))]
     order = np.flatnonzero(known)[np.argsort(k[known], kind="stable")]
     return SmileQuotes(years, forward, strike[order], k[order], mid[order], low[order], high[order])
 

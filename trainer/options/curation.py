@@ -281,8 +281,7 @@ def _write_file(folder: Path, root: str, chains: Sequence[OptionChain]) -> Chain
         "restated": [chain.restated for chain in chains],
         **{name: np.array([getattr(chain, name) for chain in chains], dtype="datetime64[D]") for name in ("known_at", "next_split")},
     }
-    lengths = [len(chain) for chain in chains]
-    table = pa.table(columns | {name: np.repeat(np.asarray(values), lengths) for name, values in by_day.items()})
+    table = pa.table(columns | {name: np.repeat(np.asarray(values), [*map(len, chains)]) for name, values in by_day.items()})
     digest = sha256_of(content := parquet_of(table))
     written = ChainFile(root, f"{root.replace('/', '-')}-{digest[:12]}.parquet", digest, len(table))
     write_atomic(folder / written.path, content)

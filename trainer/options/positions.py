@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +55,6 @@ TERM_DAYS, LEAST_TERM_DAYS, CALENDAR_GAP_DAYS, MOST_HORIZON = 30, 9, 14, 10
 TEMPLATES = ("straddle", "vertical", "calendar")
 POINTS, SHARES = 100.0, 100  # of a volatility of 1.0; of a contract
 PAYOFF_POINTS, PAYOFF_DEVIATIONS = 61, 3.0
-RIGHTS: dict[bool, Literal["C", "P"]] = {True: "C", False: "P"}
 CHANGE_SESSIONS, REFIT_SESSIONS, LEAST_ROWS = 5, 63, 500
 OF_CHAINS = tuple(name for name in SURFACE if name not in ("variance_premium", "atm_change"))
 OUTCOMES = tuple(f"{name}{part}_{h}" for name in TEMPLATES for part in ("", "_cost") for h in range(1, MOST_HORIZON + 1))
@@ -127,14 +126,13 @@ def _features_of(surface: Surface) -> dict[str, float]:
         return {}
     low, high = (surface.volatility(side * level * np.sqrt(SHORT_YEARS), SHORT_YEARS) for side in (-1.0, 1.0))
     puts, calls = (float(np.nansum(chain.open_interest[right])) for right in (~chain.is_call, chain.is_call))
-    has_interest = bool(np.isfinite(chain.open_interest).any())
     has_term = len(usable) > 1 and usable[-1].years > SHORT_YEARS
     return {
         "atm_volatility": float(np.log(level)),
         "skew": (low - high) / level,
         "convexity": 0.5 * (low + high) / level - 1.0,
         "term_slope": float(np.log(surface.volatility(0.0, LONG_YEARS) / level)) if has_term else np.nan,
-        "put_call_interest": float(np.log((1.0 + puts) / (1.0 + calls))) if has_interest else np.nan,
+        "put_call_interest": float(np.log((1.0 + puts) / (1.0 + calls))) if np.isfinite(chain.open_interest).any() else np.nan,
     }
 
 
@@ -227,8 +225,8 @@ def _candidate(evening: Surface, template: str, legs: Legs, said: Forecast, unit
     priced: list[StructureLeg] = []
     for leg in legs:
         if (touch := evening.touch(leg)) is not None:
-            day, right = leg.expiration.astype(object), RIGHTS[leg.is_call]
-            priced.append(StructureLeg(expiration=day, strike=leg.strike, right=right, quantity=leg.quantity, bid=touch[0], ask=touch[1]))
+            what = {"expiration": leg.expiration.astype(object), "strike": leg.strike, "right": "C" if leg.is_call else "P"}
+            priced.append(StructureLeg(**what, quantity=leg.quantity, bid=touch[0], ask=touch[1]))
     debit = sum(leg.quantity * (leg.ask if leg.quantity > 0 else leg.bid) for leg in priced)
     greeks, expiries = evening.greeks(legs), {leg.expiration for leg in legs}
     return CandidateStructure(

@@ -203,8 +203,7 @@ def _smile(expiration: np.datetime64, quotes: SmileQuotes, at_touch: list[Flag],
     flags += [Flag.BUTTERFLY] * negative + [Flag.CALENDAR] * below
     flags += [Flag.SLOPE] * int(max(curve.slopes) > MOST_SLOPE * (1.0 - 1e-4))
     flags += [Flag.RESIDUAL] * int(rmse > max(RESIDUAL_WIDTHS * half_width, RESIDUAL_POINTS)) + at_touch
-    inside = float(np.mean(_holding(quotes, curve)))
-    return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(flags)), rmse, half_width, inside)
+    return Smile(expiration, quotes, curve, source, tuple(dict.fromkeys(flags)), rmse, half_width, float(np.mean(_holding(quotes, curve))))
 
 
 def _chosen(quotes: SmileQuotes, judged: tuple[Floats, Floats], prior: Prior) -> tuple[Svi, Curve, list[Flag]]:
@@ -250,8 +249,7 @@ def _holding(quotes: SmileQuotes, curve: Svi) -> NDArray[np.bool_]:
 def faults(curve: Svi, places: Floats, least: Floats) -> tuple[bool, bool]:
     """Whether a curve has a negative density or variance at the places, and whether it falls below `least` there."""
     w = curve.w(places)
-    negative = bool((w <= 0.0).any()) or bool((curve.g(places) < -TOLERANCE).any())
-    return negative, bool((w < least * (1.0 - 1e-7)).any())
+    return bool((w <= 0.0).any() or (curve.g(places) < -TOLERANCE).any()), bool((w < least * (1.0 - 1e-7)).any())
 
 
 def _judged_at(quotes: SmileQuotes, before: Sequence[Smile]) -> tuple[Floats, Floats]:

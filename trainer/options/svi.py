@@ -264,8 +264,7 @@ def _starts(k: Floats, w: Floats, weight: Floats) -> list[Floats]:
     slopes = np.clip(found[:, 1:], 1e-3, MOST_SLOPE - 1e-3)
     rest = w - np.einsum("gni,gi->gn", basis[:, :, 1:], slopes)
     level = (rest * scaled).sum(axis=1) / scaled.sum()
-    cost = ((rest - level[:, None]) ** 2 * scaled).sum(axis=1)
-    picked = np.argsort(cost, kind="stable")[:2]
+    picked = np.argsort(((rest - level[:, None]) ** 2 * scaled).sum(axis=1), kind="stable")[:2]
     return [np.array([level[i], *logit(slopes[i] / MOST_SLOPE), m[i], np.log(sigma[i])]) for i in picked]
 
 

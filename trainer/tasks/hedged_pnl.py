@@ -211,8 +211,7 @@ def template_figures(rows: Samples, forward: Floats, bars: Bars, template: str, 
         return TemplateFigures(*traded), series
     said = fit_platt(size[early], came[early]).probability(size[late])
     base, whole = np.full(int(late.sum()), came[early].mean()), fit_platt(size[chosen], came[chosen])
-    judged = (brier_score(came[late], said), brier_score(came[late], base))
-    return TemplateFigures(*traded, *judged, whole.slope, whole.intercept), series
+    return TemplateFigures(*traded, brier_score(came[late], said), brier_score(came[late], base), whole.slope, whole.intercept), series
 
 
 def vega_used(forward: Floats, k: int, caps: VegaCaps) -> float:
