@@ -37,8 +37,7 @@ from appliance.daemon.log import REPEAT_SECONDS, Announcer
 from appliance.daemon.process_slot import ProcessSlot, RunningProcess
 from appliance.daemon.publisher import Publisher, SupervisorState
 from appliance.daemon.systemd import Liveness
-from appliance.schedule.absence import ABSENT, absence
-from appliance.schedule.timetable import TIMETABLE, TRADE, table_of
+from appliance.schedule.timetable import ABSENT, TIMETABLE, TRADE, absence, table_of
 from appliance.status.vitals import HealthFacts
 from appliance.system.clock import ExchangeTime
 from appliance.system.ports import Alert, Clock, HeartbeatSignal, Severity

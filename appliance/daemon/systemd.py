@@ -21,10 +21,9 @@ class Liveness:
         The start counts as a sign of life.
     """
 
-    def __init__(self, mono_s: float, silent_seconds: float = SILENT_SECONDS) -> None:
+    def __init__(self, mono_s: float) -> None:
         self._lock = Lock()
         self.started = self._looked = self._answered = mono_s
-        self._silent = silent_seconds
 
     def looked(self, mono_s: float) -> None:
         """A look went round."""
@@ -39,7 +38,7 @@ class Liveness:
     def is_alive(self, mono_s: float) -> bool:
         """Whether both were heard of lately."""
         with self._lock:
-            return mono_s - min(self._looked, self._answered) <= self._silent
+            return mono_s - min(self._looked, self._answered) <= SILENT_SECONDS
 
 
 SOCKET, WATCHDOG = "NOTIFY_SOCKET", "WATCHDOG_USEC"

@@ -8,20 +8,24 @@ from typing import TypedDict
 
 import numpy as np
 
+from appliance.bundles.signed_documents import load_document
 from appliance.bundles.slots import Slot, is_rehearsal, load_slot, traded_slots
-from appliance.bundles.stack import load_stack
 from appliance.config import ApplianceConfig, MissingSleeve
 from appliance.context import Deps
 from appliance.controls.tripwires import NOT_YET, Figure
 from appliance.ledger import scores as score_rows
 from appliance.monitoring.expectation import GONE, broken_promise
 from appliance.safety.halt import warn
+from appliance.system.ports import Fs
+from appliance.system.state_folder import StateFolder
 from portfolio.policy.blend import Blend, SizedScores, blended, is_too_much
 from portfolio.risk.kelly import SizingCoefficient
 from signals.bundle import Bundle, BundleManifest
 from signals.errors import BundleRefused, DataNotUsable
+from signals.market.sessions import Calendar
 from signals.monitoring.expectation import policy_book_of
 from signals.scoring.scores import Scores
+from signals.scoring.signed import STACK_DOCUMENT, StackWeights
 
 
 class SleevePlanFields(TypedDict, total=False):
@@ -187,3 +191,17 @@ def _report_missing(session: date, missing: Mapping[str, str], deps: Deps) -> No
     if deps.config.missing_sleeve is MissingSleeve.REFUSE:
         raise DataNotUsable(f"every sleeve must have scores: {said}", fix="See why, or set `missing_sleeve: reduce` in config.yml")
     warn(deps, f"unscored-{session}", "sleeves without scores", f"{said}. Their share of the book stays unallocated")
+
+
+def load_stack(folder: StateFolder, fs: Fs, asof: date, config: ApplianceConfig, calendar: Calendar) -> StackWeights:
+    """Return the stack's weights that were kept in `state/bundles/stack/weights.json`, verified again.
+
+    Raises
+    ------
+    BundleRefused
+        They are refused, or name a sleeve that this device does not trade.
+    """
+    found = load_document(STACK_DOCUMENT, folder, fs, asof, calendar)
+    if strange := sorted(set(found.weights) - set(config.sleeves)):
+        raise BundleRefused(f"the stack weighs {strange[0]}, which this device does not trade", fix="Add it to `sleeves` in config.yml")
+    return found

@@ -66,7 +66,7 @@ def _document(parts: Sequence[str], width: int, height: int) -> bytes:
     return "\n".join((head, f"<rect width='{width}' height='{height}' fill='white'/>", *parts, "</svg>", "")).encode()
 
 
-def ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Round values in [low, high], a step of 1, 2 or 5 times a power of ten apart.
 
     Examples
@@ -76,8 +76,8 @@ def ticks(low: float, high: float, most: int = MOST_TICKS) -> list[float]:
     >>> ticks(-0.13, 0.0)
     [-0.1, -0.05, 0.0]
     """
-    power = 10.0 ** math.floor(math.log10((high - low) / (most - 1)))
-    step = next(scale * power for scale in (1, 2, 5, 10, 20) if (high - low) / (scale * power) <= most - 1)
+    power = 10.0 ** math.floor(math.log10((high - low) / (MOST_TICKS - 1)))
+    step = next(scale * power for scale in (1, 2, 5, 10, 20) if (high - low) / (scale * power) <= MOST_TICKS - 1)
     return [round(number * step, 12) + 0.0 for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 

@@ -7,8 +7,8 @@ from appliance.ledger import job_runs
 from appliance.runtime.device import Device
 from appliance.safety.escalation import attend
 from appliance.safety.halt import halt, warn
-from appliance.schedule.absence import ABSENT, absence
 from appliance.schedule.job import JobReport, JobStatus
+from appliance.schedule.timetable import ABSENT, absence
 from signals.errors import DeviceHalted, FixInput
 from signals.schedule.job_windows import Decision, DueJob, catch_up, first_session
 

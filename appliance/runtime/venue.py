@@ -17,7 +17,7 @@ from appliance.storage.published_sources import PublishedSources
 from appliance.system.clock import ExchangeTime, SystemClock, VirtualClock
 from appliance.system.ports import Clock
 from appliance.system.state_folder import StateFolder
-from execution.brokers.base import Broker
+from execution.brokers.base import PAPER_URL, Broker
 from signals.errors import BadConfig
 
 if TYPE_CHECKING:  # the screens and the idle daemon know the door and never open it
@@ -74,7 +74,6 @@ class Counterparty:
 def broker_asked_once(url: str, key_id: str, secret_key: str, clock: Clock) -> Broker:
     """Return a client that asks each question once; raise `BadConfig` where `url` is neither the paper host nor this machine."""
     from execution.brokers.alpaca import AlpacaBroker, BrokerConfig, Credentials
-    from execution.brokers.transport import PAPER_URL
 
     keys = Credentials(key_id, secret_key)
     return AlpacaBroker(url or PAPER_URL, keys, clock, random.Random(0), config=BrokerConfig(read_retries=0))
@@ -84,8 +83,6 @@ def time_addresses(config: ApplianceConfig) -> tuple[str, str]:
     """Return the address of the exchange that owns the time, and that of the broker whose date ours must agree with."""
     if config.venue.broker is Venue.EXCHANGE:
         return config.venue.url, ""
-    from execution.brokers.transport import PAPER_URL
-
     return "", config.venue.url or PAPER_URL
 
 
@@ -112,8 +109,6 @@ def opened_venue(config: ApplianceConfig, folder: StateFolder, *, credentials: P
     venue = config.venue
     if venue.broker is Venue.ALPACA_PAPER:
         key, secret = _credentials(credentials)
-        from execution.brokers.transport import PAPER_URL
-
         yield Counterparty(SystemClock(), venue.url or PAPER_URL, key, secret, data=config.stores.alpaca)
     elif venue.url:
         key, secret = _credentials(credentials) if credentials and (credentials / KEY_FILE).is_file() else ("embedded", "embedded")

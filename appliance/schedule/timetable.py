@@ -1,10 +1,10 @@
 """The device's timetable: the only place that knows when each of its jobs runs.
 
 Entry points: `TIMETABLE` (a plan that enters at the open), `table_of` (the table for any other way to enter),
-`busy_until` (when a release may not be installed).
+`busy_until` (when a release may not be installed), `absence` (after which a person decides before trading resumes).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 
@@ -41,6 +41,8 @@ TIMETABLE: Timetable = (
 
 JOBS: tuple[str, ...] = tuple(row.job for row in TIMETABLE)
 TRADE, CONFIRM = "trade", "confirm"
+ABSENT = "ABSENT"
+ABSENT_SESSIONS = 5  # the horizon of the daily sleeve: a book older than its forecasts is nobody's decision any more
 
 
 @dataclass(frozen=True)
@@ -151,3 +153,11 @@ def busy_until(now: datetime, calendar: Calendar, table: Timetable, ended: Colle
         if min(row.at for row in rows) - MARGIN <= now < over:
             return over
     return None
+
+
+def absence(unattended: Sequence[date]) -> str:
+    """Return why an armed device that was absent must halt, given the newest sessions of which no job ended; empty when it need not."""
+    away = len(unattended)
+    if away < ABSENT_SESSIONS:
+        return ""
+    return f"nothing ran for {away} sessions, {unattended[0]} to {unattended[-1]}: what is held is older than its forecast"

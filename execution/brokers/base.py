@@ -13,6 +13,8 @@ from typing import Protocol
 from execution.orders import BrokerOrder, Intent
 from signals.market.sessions import Session
 
+PAPER_URL = "https://paper-api.alpaca.markets"
+
 
 @dataclass(frozen=True)
 class Account:

@@ -36,7 +36,6 @@ READ_TIMEOUT_SECONDS = 10.0
 REQUEST_SECONDS = 20.0  # for a request and its whole answer; the list of all assets takes two on a slow line
 CHUNK_BYTES = 1 << 16
 MAX_BODY_BYTES = 64 << 20  # ten times the list of all assets
-PAPER_URL = "https://paper-api.alpaca.markets"
 PAPER_HOSTS = frozenset({"paper-api.alpaca.markets", "data.alpaca.markets"})
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 ALLOWED_HOSTS = PAPER_HOSTS | LOOPBACK_HOSTS

@@ -145,12 +145,12 @@ class LiquidityThird(IntEnum):
     HIGH = 3
 
 
-def liquidity(dollars: Floats, eligible: Flags, bars: int = DOLLAR_BARS) -> NDArray[np.int8]:
-    """Return the `LiquidityThird`, int8 (T, N), of each eligible name by its mean dollars over the last `bars` bars; all are (T, N).
+def liquidity(dollars: Floats, eligible: Flags) -> NDArray[np.int8]:
+    """Return the `LiquidityThird`, int8 (T, N), of each eligible name by its mean dollars over the last `DOLLAR_BARS` bars; all are (T, N).
 
     Unknown where it has under 80 % of its bars, or where three eligible names of its bar cannot be compared. Equal names share a third.
     """
-    mean = np.where(eligible, Stacked({"dollars": dollars}).mean("dollars", bars), np.nan)
+    mean = np.where(eligible, Stacked({"dollars": dollars}).mean("dollars", DOLLAR_BARS), np.nan)
     third = np.zeros(mean.shape, np.int8)
     for row, out in zip(mean, third, strict=True):
         known = np.isfinite(row)

@@ -119,8 +119,8 @@ def _average_ranks(rows: Floats) -> Floats:
     return ranks
 
 
-def inverse_normal(values: Floats, clip: float = Z_CLIP) -> Floats:
-    """z_i = Phi^-1((rank_i - 1/2) / N), clipped to [-clip, clip].
+def inverse_normal(values: Floats) -> Floats:
+    """z_i = Phi^-1((rank_i - 1/2) / N), clipped to [-Z_CLIP, Z_CLIP].
 
     Symmetric about 0, equal for ties, unchanged by any increasing transformation of the values.
 
@@ -128,8 +128,6 @@ def inverse_normal(values: Floats, clip: float = Z_CLIP) -> Floats:
     ----------
     values : float64, shape (N,)
         Finite.
-    clip : float
-        Largest |z|.
 
     Returns
     -------
@@ -143,7 +141,7 @@ def inverse_normal(values: Floats, clip: float = Z_CLIP) -> Floats:
     quantiles = (average_ranks(values) - 0.5) / max(values.size, 1)
     standard = NormalDist()
     z = np.array([standard.inv_cdf(q) for q in quantiles.tolist()], dtype=np.float64)
-    return np.clip(z, -clip, clip)
+    return np.clip(z, -Z_CLIP, Z_CLIP)
 
 
 MIN_NAMES = 10  # a rank correlation of fewer names says nothing; such a session has no IC

@@ -34,8 +34,7 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 
 from appliance.system.clock import SystemClock
 from execution.brokers.alpaca import AlpacaBroker, Credentials
-from execution.brokers.base import Acked
-from execution.brokers.transport import PAPER_URL
+from execution.brokers.base import PAPER_URL, Acked
 from execution.exchange.doors.inprocess import InProcessAdapter
 from execution.orders import Intent, IntentKey, OrderType, Side, TimeInForce
 from signals.errors import InvariantBroken, TrademlError

@@ -17,7 +17,7 @@ from appliance.daemon.clock_guard import CLOCK
 from appliance.jobs.prune import DISK
 from appliance.orders.reconciliation import HALT_NAME as REBUILT
 from appliance.safety.halt import NAMES
-from appliance.schedule.absence import ABSENT
+from appliance.schedule.timetable import ABSENT
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNBOOK = (ROOT / "docs/operations.md").read_text(encoding="utf-8")

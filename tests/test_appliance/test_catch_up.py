@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.schedule.absence import ABSENT_SESSIONS, absence
-from appliance.schedule.timetable import JOBS, TIMETABLE
+from appliance.schedule.timetable import ABSENT_SESSIONS, JOBS, TIMETABLE, absence
 from signals.market.sessions import NEW_YORK, xnys
 from signals.schedule import job_windows
 from signals.schedule.job_windows import Decision, catch_up, first_session, windows

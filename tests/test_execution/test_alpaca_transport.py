@@ -14,6 +14,7 @@ from alpaca.trading.client import TradingClient
 
 from appliance.system.clock import VirtualClock
 from execution.brokers import parsing, retrying, transport
+from execution.brokers.base import PAPER_URL
 from execution.brokers.rate_limit import TokenBucket
 from signals.errors import BrokerUnreachable, InvariantBroken
 from tests.fakes.wire import Say, say, wire
@@ -21,7 +22,7 @@ from tests.test_execution.test_alpaca import ACCOUNT, CREDENTIALS, START, broker
 
 
 def test_the_paper_host_is_permitted_over_tls() -> None:
-    assert transport.is_permitted(transport.PAPER_URL + "/v2/orders")
+    assert transport.is_permitted(PAPER_URL + "/v2/orders")
     assert transport.is_permitted("http://[::1]:80/")
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from appliance.bundles.signed_documents import pull_document
-from appliance.bundles.stack import load_stack
 from appliance.bundles.store import HIGH_WATER_FILE, BundleStore
 from appliance.config import ApplianceConfig
+from appliance.jobs.sleeve_scores import load_stack
 from appliance.storage.published_store import PublishedFolder
 from appliance.system.state_folder import DurableFs, StateFolder
 from signals.bundle import Keyset

@@ -6,12 +6,12 @@ from datetime import date, timedelta
 import pandas as pd
 from requests.adapters import BaseAdapter
 
+from execution.brokers.base import PAPER_URL
 from execution.brokers.listings import AlpacaListings
 from execution.brokers.market_data import DATA_URL, FEED, AlpacaData, Keys, read_keys
 from execution.brokers.rate_limit import RateClock
 from execution.brokers.reported import ReportedAction, ReportedAsset, ReportedBar
 from execution.brokers.retrying import PATIENCE
-from execution.brokers.transport import PAPER_URL
 from signals.errors import NotASession
 from signals.market.manifest import PriceBasis
 from signals.market.sessions import Calendar, xnys
