@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from signals.bundle.calibration import probabilities
+from signals.bundle.child_inference import infer_in_child
+from signals.bundle.manifest import FEATURES
 from signals.errors import FixInput
+from signals.events.analogs import AnalogBank, Analogs, classes_in, code_of, nearest, read_bank
+from signals.events.recorded import SIZE, shape_of
+from signals.market.bars import days_array
 from signals.serving.operations import Call, Operation, Schema
+from signals.serving.posted_rows import read_day, read_numbers, read_symbol
 from signals.text import strict_json
 from signals.text.wording import clean
 
-if TYPE_CHECKING:  # a server that nobody asks takes none of it into its memory
-    from signals.events.analogs import AnalogBank, Analogs
+if TYPE_CHECKING:  # it imports this module
     from signals.serving.scores import ServedModel
 
 MOST_ANALOGS, USUAL_ANALOGS = 500, 50
@@ -64,8 +72,6 @@ class BankSearch:
 
 def exact(bank: AnalogBank) -> BankSearch:
     """Return the exact search."""
-    from signals.events.analogs import nearest
-
     return BankSearch(bank, "exact", partial(nearest, bank))
 
 
@@ -75,11 +81,8 @@ def operations(
     """Return the operations on the bundle that `get` gives; `search` makes a bank ready, exactly by default."""
     banks: dict[str, BankSearch] = {}
 
-    def nearest(model: ServedModel, asked: object) -> object:
+    def remembered(model: ServedModel, asked: object) -> object:
         if model.bundle.sha256 not in banks:
-            from signals.events.analogs import read_bank
-            from signals.market.bars import days_array
-
             banks.clear()
             banks[model.bundle.sha256] = (search or exact)(read_bank(model.bundle.bank, days_array(model.calendar.days)))
         return analogs_of(model, banks[model.bundle.sha256], asked)
@@ -94,7 +97,7 @@ def operations(
     return (
         Operation("models", "GET", "/v1/models", "The bundles that answer.", listed, lambda _: {"models": [describe(get())]}, lane="model"),
         posted("classify", "What a net of pictures sees: class, quality, pole, embedding.", CLASSIFIED, PICTURE, classified),
-        posted("nearest", "Past events like an embedding.", NEAREST, ASKED, nearest),
+        posted("nearest", "Past events like an embedding.", NEAREST, ASKED, remembered),
         posted("evaluate", "Every head of a picture or a row.", EVALUATED, {"oneOf": [PICTURE, ROW]}, evaluated),
     )
 
@@ -102,19 +105,16 @@ def operations(
 def classified(model: ServedModel, asked: object) -> dict[str, object]:
     """Return what the bundle sees in a picture; raise `FixInput` where it sees none, or that is none."""
     image = _only(asked, "image")
-    from signals.events.analogs import classes_in
-    from signals.events.recorded import shape_of
-
     head = classes_in({line.name: line.head for line in model.bundle.manifest.heads})
     if head is None:
         raise FixInput("this bundle sees no pictures", where=model.bundle.manifest.sleeve, fix="Serve a bundle of the sleeve patterns")
     raw, said = _run(model, _picture(model, image))
-    classes, probabilities = head.names, said["score"]
-    seen = shape_of(classes, probabilities, raw["pole"][0])
+    classes, shares = head.names, said["score"]
+    seen = shape_of(classes, shares, raw["pole"][0])
     return {
         "class": seen.shape,
         "quality": seen.quality,
-        "probabilities": dict(zip(classes, probabilities, strict=True)),
+        "probabilities": dict(zip(classes, shares, strict=True)),
         "pole_katr": seen.pole_katr,
         "embedding": raw["embedding"],
         "bundle": model.bundle.sha256,
@@ -130,11 +130,6 @@ def evaluated(model: ServedModel, asked: object) -> dict[str, object]:
 
 def analogs_of(model: ServedModel, search: BankSearch, asked: object) -> dict[str, object]:
     """Return the analogs that a question asks for."""
-    import numpy as np
-
-    from signals.events.analogs import code_of
-    from signals.serving.posted_rows import read_day, read_symbol
-
     if not isinstance(asked, dict) or not set(asked) <= set(QUESTION):
         raise FixInput("the body is no question for analogs", fix='Send {"embedding": [...], "k": 50}')
     vector, k = _numbers(asked.get("embedding"), search.bank.vectors.shape[1]), asked.get("k", USUAL_ANALOGS)
@@ -153,10 +148,6 @@ def analogs_of(model: ServedModel, search: BankSearch, asked: object) -> dict[st
 
 
 def _run(model: ServedModel, inputs: Any) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
-    from signals.bundle.calibration import probabilities
-    from signals.bundle.child_inference import infer_in_child
-    from signals.bundle.manifest import FEATURES
-
     raw = infer_in_child(model.bundle.members, {FEATURES: inputs})
     said = {line.name: probabilities(line.head, line.calibration, raw[line.name]) for line in model.bundle.manifest.heads}
     known = {name: values[0].tolist() for name, values in said.items() if values is not None}
@@ -164,10 +155,6 @@ def _run(model: ServedModel, inputs: Any) -> tuple[dict[str, list[float]], dict[
 
 
 def _picture(model: ServedModel, image: object) -> Any:
-    import numpy as np
-
-    from signals.events.recorded import SIZE
-
     if model.bundle.manifest.view.kind != "bar_image":
         raise FixInput("this bundle sees no pictures", where=model.bundle.manifest.sleeve, fix="Give a row of its features")
     size = 3 * SIZE * SIZE
@@ -181,10 +168,6 @@ def _picture(model: ServedModel, image: object) -> Any:
 
 
 def _row(model: ServedModel, asked: object) -> Any:
-    import numpy as np
-
-    from signals.serving.posted_rows import read_numbers
-
     given = _only(asked, "features")
     if model.bundle.manifest.view.kind != "table":
         raise FixInput("this bundle reads no single row", where=model.bundle.manifest.view.kind, fix="Give what its view shows")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from signals.bundle import child_inference, verify
+from signals.bundle import verify
 from signals.bundle.calibration import TemperatureMap
 from signals.bundle.manifest import FEATURES
 from signals.errors import ScoresInvalid
@@ -54,7 +54,7 @@ class Folder:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_inference, "infer_in_child", infer)
+    monkeypatch.setattr(pictures, "infer_in_child", infer)
 
 
 def post(served: Any, path: str, body: object) -> Any:
