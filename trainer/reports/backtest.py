@@ -13,6 +13,7 @@ from trainer.backtest.run import column
 from trainer.backtest.scored import Origin
 from trainer.reports import page
 from trainer.reports.canvas import ACCENT, INK, SECOND, date_axis, new_axes, png
+from trainer.reports.page import number
 from trainer.validation.deciles import SESSIONS_PER_YEAR
 
 LAYERS = {
@@ -154,18 +155,18 @@ def rows_of(known: BacktestFigures) -> list[tuple[str, str]]:
         *((("Ruined", f"on {known.ruined}; nothing was traded after it"),) if known.ruined else ()),
         ("Value", f"{float(known.start_equity_usd):,.2f} to {float(known.end_equity_usd):,.2f} USD after all costs"),
         ("Net return", f"{_share(net.total_return)}, {_share(net.annual_return)} a year"),
-        ("Net Sharpe ratio a year", f"{_ratio(net.annual_sharpe)}, volatility {net.annual_volatility:.1%}"),
-        ("Probability that it is above 0 (PSR)", _probability(known.certainty.psr)),
+        ("Net Sharpe ratio a year", f"{number(net.annual_sharpe, '+.2f')}, volatility {net.annual_volatility:.1%}"),
+        ("Probability that it is above 0 (PSR)", number(known.certainty.psr, ".1%")),
         ("Deflated by its trials (DSR)", _deflated(known.certainty)),
         ("Deepest fall", f"{net.max_drawdown:.2%}"),
-        ("As the paper account shows it", f"{_share(paper.total_return)}, Sharpe {_ratio(paper.annual_sharpe)}"),
+        ("As the paper account shows it", f"{_share(paper.total_return)}, Sharpe {number(paper.annual_sharpe, '+.2f')}"),
         (
             f"Benchmark: {beside.name}",
-            f"{_share(beside.total_return)}, Sharpe {_ratio(beside.annual_sharpe)}, deepest fall {beside.max_drawdown:.2%}",
+            f"{_share(beside.total_return)}, Sharpe {number(beside.annual_sharpe, '+.2f')}, deepest fall {beside.max_drawdown:.2%}",
         ),
         (
             "Beside the benchmark",
-            f"beta {_ratio(beside.beta)}, correlation {_ratio(beside.correlation)}, "
+            f"beta {number(beside.beta, '+.2f')}, correlation {number(beside.correlation, '+.2f')}, "
             f"{_share(beside.tracking_difference)} a year (tracking difference), "
             f"tracking error {beside.tracking_error:.1%}",
         ),
@@ -233,7 +234,7 @@ def _table(title: str, rows: Mapping[str, PeriodFigures]) -> page.Table:
                 str(row.sessions),
                 _share(row.total_return),
                 _share(row.benchmark_return),
-                _ratio(row.annual_sharpe),
+                number(row.annual_sharpe, "+.2f"),
                 f"{row.annual_volatility:.1%}",
                 f"{row.max_drawdown:.2%}",
             )
@@ -245,16 +246,8 @@ def _table(title: str, rows: Mapping[str, PeriodFigures]) -> page.Table:
 def _deflated(known: SharpeCertainty) -> str:
     if known.dsr is None:
         return "not known: the run does not say how many trials it is the best of"
-    return f"{_probability(known.dsr)} over {known.trials} trials"
+    return f"{number(known.dsr, '.1%')} over {known.trials} trials"
 
 
 def _share(value: float) -> str:
     return f"{value:+.2%}"
-
-
-def _ratio(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:+.2f}"
-
-
-def _probability(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.1%}"

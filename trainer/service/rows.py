@@ -27,7 +27,7 @@ from signals.market.sessions import SessionStatus
 from signals.sleeves import SLEEVES
 from trainer.curation.audit.audit import audit as audit_dataset
 from trainer.curation.store import ObjectStore
-from trainer.lineage.retrain import RetrainOutcome, RetrainRequest, publish_as, retrain
+from trainer.lineage.retrain import RetrainRequest, publish_as, retrain
 from trainer.lineage.rules import read_rules
 from trainer.promotion import history, lineage_log
 from trainer.promotion.bars.config import read_bars
@@ -60,13 +60,6 @@ def cited(registry: Path) -> set[str]:
         if lineage_log.role_of(registry, found) is not None:
             names |= {str(found.root["run"]), str(found.head["run"])}
     return names
-
-
-def shorten(alerts: Path) -> None:
-    """Keep the newest lines of the file of alerts: what ran, and how it ended, is in the record."""
-    kept = newest_lines(alerts.read_bytes(), LINES_KEPT) if alerts.is_file() else None
-    if kept is not None:
-        write_atomic(alerts, kept)
 
 
 def thin(runs: Path, kept: int, keep: Collection[str], at: datetime) -> int:
@@ -185,7 +178,8 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     store, keyset, manifest = host.objects(), load_keyset(host.keys), read_manifest(host.data)
     asof = min(evening.asof, manifest.last)
     found, lives = list[LiveFigures](), dict[str, LiveScores]()
-    before = _evaluated_before(host)
+    done = (record["figures"] for record in reversed(host.log.records()) if record["row"] == "evaluate" and "maps" in record["figures"])
+    before: Mapping[str, Any] = next(done, {})  # maps and models of the bundles that scored before, which leave the store
     maps = {name: AppliedCalibration.model_validate(one) for name, one in before.get("maps", {}).items()}
     models = dict(before.get("models", {}))
     for slot, contents in slots(store).items():
@@ -217,12 +211,6 @@ def evaluate(evening: Night, host: Host) -> RowEnd:
     return RowEnd(RowStatus.DONE, summary, figures=figures)
 
 
-def _evaluated_before(host: Host) -> Mapping[str, Any]:
-    """Figures of the newest record of this row: maps and models of the bundles that scored before, which leave the store."""
-    done = (record["figures"] for record in reversed(host.log.records()) if record["row"] == "evaluate" and "maps" in record["figures"])
-    return next(done, {})
-
-
 def _mirrored(host: Host, found: Sequence[LiveFigures], asof: date) -> str:
     """Bring MLflow up to the registry and write the figures to it, where there is a tracking store; say what went wrong."""
     uri = host.workspace.places.tracking or ""
@@ -251,7 +239,20 @@ def retrain_all(evening: Night, host: Host) -> RowEnd:
     for role, found in roles_in_force(host.registry):
         sleeve = str(found.root["sleeve"])
         run = host.workspace.new(evening.at, sleeve, str(role), "again")
-        outcome = _retrained(evening, host, role, sleeve, run)
+        outcome = retrain(
+            RetrainRequest(
+                sleeve=sleeve,
+                role=role,
+                data=host.data,
+                run=run,
+                registry=host.registry,
+                end=evening.asof,
+                rules=read_rules(host.workspace.places.bars),
+                workers=host.settings.workers,
+                code_version=host.code_version,
+                at=evening.at,
+            )
+        )
         name = f"{role} of {sleeve}"
         if not outcome.is_kept:
             (waiting if any(row.bar == "data" and not row.passed for row in outcome.rows) else refused).append(
@@ -266,23 +267,6 @@ def retrain_all(evening: Night, host: Host) -> RowEnd:
     if waiting:
         return RowEnd(RowStatus.FAILED, said, AUDIT_FIX)
     return RowEnd(RowStatus.DONE if kept else RowStatus.REFUSED, said or "no lineage has begun: `trainer publish --accept` begins one")
-
-
-def _retrained(evening: Night, host: Host, role: Role, sleeve: str, run: Path) -> RetrainOutcome:
-    return retrain(
-        RetrainRequest(
-            sleeve=sleeve,
-            role=role,
-            data=host.data,
-            run=run,
-            registry=host.registry,
-            end=evening.asof,
-            rules=read_rules(host.workspace.places.bars),
-            workers=host.settings.workers,
-            code_version=host.code_version,
-            at=evening.at,
-        )
-    )
 
 
 def roles_in_force(registry: Path) -> list[tuple[Role, Lineage]]:
@@ -340,7 +324,10 @@ def challenge(evening: Night, host: Host) -> RowEnd:
 def prune(evening: Night, host: Host) -> RowEnd:
     """Remove what can be made again, superseded bundles and old alerts; more of it where the disk is filling."""
     runs, keep = host.runs, cited(host.registry)
-    shorten(host.registry / ALERTS)
+    alerts = host.registry / ALERTS  # what ran, and how it ended, is in the record
+    kept = newest_lines(alerts.read_bytes(), LINES_KEPT) if alerts.is_file() else None
+    if kept is not None:
+        write_atomic(alerts, kept)
     freed = thin(runs, host.settings.keep_runs, keep, evening.at)
     try:
         gone = f"{len(thin_store(host.objects(), host.registry, host.settings.keep_bundles))} superseded bundles removed"

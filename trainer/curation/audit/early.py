@@ -77,13 +77,10 @@ class Early:
     def document(self) -> Mapping[str, object]:
         """Return the findings as JSON values."""
         return {
+            **vars(self),
             "names": [{"symbol": name, "lag_0": own, "lag_1": ahead} for name, own, ahead in self.names],
             "sessions": [str(day) for day in self.sessions],
-            "market": list(self.market),
-            "undone": self.undone,
             "closes_lead": self.closes_lead,
-            "volume_moves": list(self.volume_moves),
-            "volume_ic": self.volume_ic,
             "volumes_lead": self.volumes_lead,
         }
 
