@@ -17,7 +17,7 @@ RECENT_ALERTS = 50
 
 
 def heartbeat(session: date, deps: Deps) -> JobReport:
-    """Say success when nothing is broken, else `/fail` with what is; a watcher that does not answer changes nothing."""
+    """Say success when nothing is broken, else `/fail` with what is; a watcher that does not answer is notified, no more."""
     found = broken(session, deps)
     figures = {"broken": list(found), "watched": deps.heartbeat.is_set}
     if not deps.heartbeat.is_set:
@@ -28,6 +28,14 @@ def heartbeat(session: date, deps: Deps) -> JobReport:
         outcome = "a failure was reported to the watcher" if found else "success was reported to the watcher"
     else:
         outcome = "the watcher did not answer"
+        # a check that was never pinged pages nobody: what is wrong with its address shows here alone
+        notify(
+            deps,
+            Severity.WARN,
+            f"watcher-{session}",
+            "the watcher outside did not answer",
+            "It would not notice if this device fell silent",
+        )
     if deps.config.daily_message and not found:
         notify(deps, Severity.INFO, f"all-well-{session}", all_well(session, deps), f"Every invariant of {session} holds")
     summary = f"{outcome}; {'; '.join(found) or 'every invariant of the day holds'}"

@@ -50,6 +50,7 @@ NEXT_STEPS: dict[str, str] = {
     "trouble": "See `journalctl -u appliance -o cat`; restart the service if it goes on",
     "unit": "See `systemctl --failed` and the journal of that unit",
     "unscored": "See why in `appliance alerts`; publish what the sleeve lacks",
+    "watcher": "Compare the credential `heartbeat-url` with the address of its check, and look at the network",
 }
 
 

@@ -21,6 +21,7 @@ from appliance.schedule.job import JobReport, JobStatus
 from appliance.schedule.timetable import JOBS
 from appliance.system.clock import VirtualClock
 from appliance.system.ports import Alert, HeartbeatSignal, Severity
+from signals.alerts.next_steps import next_step
 from signals.errors import BadConfig
 from tests.fakes.broker import FakeBroker, Inbox, MemoryFs, deps_of, weekdays
 
@@ -98,8 +99,12 @@ def test_a_halt_a_missing_report_and_an_unheard_alert_are_failures(deps: Deps) -
 def test_a_watcher_that_does_not_answer_and_none_at_all_end_the_job_well(deps: Deps) -> None:
     a_good_day(deps)
     assert heartbeat(D, deps).status is JobStatus.DONE  # nobody watches
+    assert isinstance(inbox := deps.notifier, Inbox)
+    assert inbox.alerts == []
     report = heartbeat(D, replace(deps, heartbeat=Watcher(takes=False)))
     assert report.status is JobStatus.DONE and report.summary.startswith("the watcher did not answer")
+    assert [(a.severity, a.title) for a in inbox.alerts] == [(Severity.WARN, "the watcher outside did not answer")]
+    assert "heartbeat-url" in next_step(inbox.alerts[0].key)
 
 
 class Check(BaseHTTPRequestHandler):
