@@ -331,14 +331,14 @@ class StorePlaces(Config):
 
     data: str | None = None
     bundles: str | None = None
-    s3: ObjectStorePlace = ObjectStorePlace()
+    s3: ObjectStorePlace = section()
 
 
 class BackupPlace(Config):
     """Where copies of the ledger go."""
 
     to: str | None = None
-    s3: ObjectStorePlace = ObjectStorePlace()
+    s3: ObjectStorePlace = section()
 
 
 class DeviceSettings(Config):
@@ -354,8 +354,8 @@ class DeviceSettings(Config):
     state: Path | None = None
     credentials: Path | None = None
     runtime: Path | None = None
-    stores: StorePlaces = StorePlaces()
-    backup: BackupPlace = BackupPlace()
+    stores: StorePlaces = section()
+    backup: BackupPlace = section()
     log_level: Level | None = None
 
 
