@@ -28,14 +28,19 @@ class BrokerWithout:
         self._broker, self._names = broker, frozenset(names)
 
     def account(self) -> Account:
-        """Return the account, its equity without what the names are worth; raise where one of them has no price."""
+        """Return the account, its equity without what the names are worth; raise where one of them has no price.
+
+        Shares that no longer trade are worth their last close, which leaves too little equity rather than too much.
+        """
         account = self._broker.account()
         kept = [position for position in self._broker.positions() if position.symbol in self._names]
-        unpriced = [position.symbol for position in kept if position.current_price is None]
+        prices = [p.last_close if p.current_price is None and p.quantity > 0 else p.current_price for p in kept]
+        unpriced = [position.symbol for position, price in zip(kept, prices, strict=True) if price is None]
         if unpriced:
-            raise BrokerUnreachable("the broker names no price of a position that is kept", where=", ".join(unpriced))
-        worth = sum((p.quantity * (p.current_price or 0) for p in kept), Decimal(0))
-        before = sum((p.quantity * (p.last_close or p.current_price or 0) for p in kept), Decimal(0))
+            fix = "Equity without it is not known until the broker prices or removes it; ask the broker"
+            raise BrokerUnreachable("the broker names no price of a position that is kept", where=", ".join(unpriced), fix=fix)
+        worth = sum((p.quantity * (price or 0) for p, price in zip(kept, prices, strict=True)), Decimal(0))
+        before = sum((p.quantity * (p.last_close or price or 0) for p, price in zip(kept, prices, strict=True)), Decimal(0))
         return replace(account, equity=account.equity - worth, last_equity=account.last_equity - before)
 
     def positions(self) -> tuple[Position, ...]:

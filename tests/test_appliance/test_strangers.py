@@ -18,7 +18,7 @@ from appliance.orders.reconciliation import agree, begin, undecided
 from appliance.schedule.job import JobStatus
 from appliance.system.clock import VirtualClock
 from execution.broker_without import BrokerWithout
-from execution.brokers.base import Activity
+from execution.brokers.base import Activity, Position
 from execution.orders import IntentKey, is_of_family
 from signals.errors import BrokerUnreachable, FixInput, InvariantBroken
 from signals.market.actions import Action, ActionKind
@@ -161,6 +161,24 @@ def test_an_order_for_a_kept_name_is_never_sent(blank: Rehearsal) -> None:
 def test_a_kept_position_without_a_price_is_no_equity_of_zero(blank: Rehearsal) -> None:
     real = blank.broker.positions
     blank.broker.positions = lambda: tuple(replace(p, current_price=None) for p in real())  # type: ignore[method-assign]
+    with pytest.raises(BrokerUnreachable, match="no price"):
+        BrokerWithout(blank.broker, {"ZZZ"}).account()
+
+
+@pytest.mark.parametrize("last_close", ["3", None])
+def test_kept_shares_that_no_longer_trade_are_worth_their_last_close(blank: Rehearsal, last_close: str | None) -> None:
+    """A delisted name would else keep a device from planning for good; what a short of it owes stays unknown."""
+    last = None if last_close is None else Decimal(last_close)
+    dead = Position("ZZZ", Decimal(10), Decimal(20), None, last)
+    blank.broker.positions = lambda: (dead,)  # type: ignore[method-assign]
+    account = blank.broker.account()
+    if last is None:
+        with pytest.raises(BrokerUnreachable, match=r"no price.*ZZZ.*ask the broker"):
+            BrokerWithout(blank.broker, {"ZZZ"}).account()
+        return
+    without = BrokerWithout(blank.broker, {"ZZZ"}).account()
+    assert (without.equity, without.last_equity) == (account.equity - 30, account.last_equity - 30)
+    blank.broker.positions = lambda: (replace(dead, quantity=Decimal(-10)),)  # type: ignore[method-assign]
     with pytest.raises(BrokerUnreachable, match="no price"):
         BrokerWithout(blank.broker, {"ZZZ"}).account()
 
