@@ -76,7 +76,7 @@ def credentials(patient: DeviceProbe) -> Iterator[Finding]:
             f"Write the address of a dead-man's check to the credential {ADDRESS}",
         )
     if reached >= ENOUGH_CHANNELS and watched:
-        yield ok("credentials", f"{reached} addresses are notified, and an external watcher listens")
+        yield ok("credentials", f"{reached} addresses are notified, and an address of an external watcher is there")
 
 
 def _key_files(folder: Path | None) -> Iterator[Finding]:
