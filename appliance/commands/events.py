@@ -1,4 +1,4 @@
-"""What detectors found and what was drawn in shadow, and what trades of it would have made: `events`, `outcomes`, `arms`, `sizes`."""
+"""Commands that list events, arms and sizes drawn in shadow, and outcomes of their trades: `events`, `outcomes`, `arms`, `sizes`."""
 
 from datetime import date
 from pathlib import Path
